@@ -1,0 +1,440 @@
+"""
+Every option: its default, its unit, its bounds and the sentence that explains it, written once.
+
+Knows nothing of click: `cli.py` makes the command line, the environment and the configuration file from the
+`Spec` that each field carries, and a test holds README and `--help` against the same.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from fetchall.errors import InvalidOptions
+from fetchall.units import Codes, parse_codes, parse_rate, parse_size
+
+Kind = Literal["flag", "switch", "value", "many"]
+
+
+class Clock(Protocol):
+    """Time as the schedule and the pool see it; tests bring a virtual one."""
+
+    def now(self) -> float:
+        """Seconds on a clock that never goes back."""
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> Any:
+        """Call back at a moment of `now()`; what is returned has `cancel()`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """How an option is written: its flags, its metavar, its help, and how text becomes its value."""
+
+    flags: tuple[str, ...]
+    help: str
+    group: str
+    kind: Kind = "value"
+    metavar: str | None = None
+    parse: Callable[[str], Any] | None = None
+    choices: tuple[str, ...] = ()
+    env: bool = True
+    """False: on the command line alone, never by environment or configuration."""
+
+    @property
+    def name(self) -> str:
+        """The long name without dashes: the key in a TOML file, and after FETCHALL_ in the environment."""
+        long = next(flag for flag in self.flags if flag.startswith("--"))
+        return long.split("/")[0].removeprefix("--")
+
+
+def _option(
+    default: Any,
+    *flags: str,
+    help: str,
+    group: str,
+    kind: Kind = "value",
+    metavar: str | None = None,
+    parse: Callable[[str], Any] | None = None,
+    choices: tuple[str, ...] = (),
+    env: bool = True,
+) -> Any:
+    spec = Spec(flags, help, group, kind, metavar, parse, choices, env)
+    return dataclasses.field(default=default, metadata={"spec": spec})
+
+
+def parse_seconds(text: str) -> float:
+    """Seconds, fractions allowed."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1e9:
+        raise ValueError(f"{text!r} is not a number of seconds: write 0 or more, such as 2.5")
+    return value
+
+
+def parse_count(text: str) -> int:
+    """A whole number, 0 or more."""
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(f"{text!r} is not a whole number of 0 or more")
+    return int(text)
+
+
+def parse_concurrency(text: str) -> int:
+    """How many at once: from 1 to `MAX_CONCURRENCY`."""
+    count = parse_count(text)
+    if not 1 <= count <= MAX_CONCURRENCY:
+        raise ValueError(f"{text!r} is out of range: from 1 to {MAX_CONCURRENCY}")
+    return count
+
+
+MAX_CONCURRENCY = 65_535
+"""As curl's --parallel-max: there are no more local ports for one address."""
+MAX_ROW_BODY = 10 * 1024**2
+"""The most bytes of a body that a row may hold."""
+
+POLITENESS = "Concurrency and politeness"
+LIMITS = "Retries, timeouts and sizes"
+REQUEST = "The request"
+SECURITY = "Credentials and TLS"
+NETWORK = "Network"
+ROWS = "What a row holds"
+OUTPUT = "Outputs"
+RUN = "The run"
+MANNERS = "Manners"
+GROUPS = (POLITENESS, LIMITS, REQUEST, SECURITY, NETWORK, ROWS, OUTPUT, RUN, MANNERS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What is requested, how, and what a row holds: seconds, bytes, starts a second; validated once, here."""
+
+    concurrency: int = _option(
+        20,
+        "-c",
+        "--concurrency",
+        help="Requests on the wire at once.",
+        group=POLITENESS,
+        metavar="N",
+        parse=parse_concurrency,
+    )
+    retries: int = _option(
+        2,
+        "--retries",
+        help="Further attempts after a transient failure.",
+        group=LIMITS,
+        metavar="N",
+        parse=parse_count,
+    )
+    timeout: float = _option(
+        60.0,
+        "-m",
+        "--timeout",
+        "--max-time",
+        help="One attempt's time on the wire, its redirect hops included; 0 = none.",
+        group=LIMITS,
+        metavar="SECONDS",
+        parse=parse_seconds,
+    )
+    connect_timeout: float = _option(
+        10.0,
+        "--connect-timeout",
+        help="Time to connect: DNS, TCP and TLS; 0 = none.",
+        group=LIMITS,
+        metavar="SECONDS",
+        parse=parse_seconds,
+    )
+    read_timeout: float = _option(
+        30.0,
+        "--read-timeout",
+        help="Time between two reads; 0 = none.",
+        group=LIMITS,
+        metavar="SECONDS",
+        parse=parse_seconds,
+    )
+    max_run_time: float | None = _option(
+        None,
+        "--max-run-time",
+        help="The whole run; what is not begun by then has no row, exit 5.",
+        group=LIMITS,
+        metavar="SECONDS",
+        parse=parse_seconds,
+    )
+    max_body: int = _option(
+        100 * 1024**2,
+        "--max-body",
+        help="Decoded bytes per response: 10k, 5M, 1G (of 1024); at most 10M for bodies kept in rows.",
+        group=LIMITS,
+        metavar="SIZE",
+        parse=parse_size,
+    )
+    location: bool = _option(
+        True,
+        "-L",
+        "--location/--no-location",
+        help="Follow redirects.",
+        group=REQUEST,
+        kind="switch",
+    )
+    max_redirs: int = _option(
+        10,
+        "--max-redirs",
+        help="Redirects to follow before too_many_redirects.",
+        group=REQUEST,
+        metavar="N",
+        parse=parse_count,
+    )
+    method: str | None = _option(
+        None,
+        "-X",
+        "--request",
+        help="The method; GET unless --data, --json or --head say otherwise.",
+        group=REQUEST,
+        metavar="METHOD",
+    )
+    header: tuple[str, ...] = _option(
+        (),
+        "-H",
+        "--header",
+        help="A header 'Name: value', or @FILE with one a line; 'Name:' removes one of fetchall's own. Repeatable.",
+        group=REQUEST,
+        kind="many",
+        metavar="HEADER",
+    )
+    user_agent: str | None = _option(
+        None,
+        "-A",
+        "--user-agent",
+        help="The User-Agent; fetchall/VERSION unless given.",
+        group=REQUEST,
+        metavar="NAME",
+    )
+    data: tuple[str, ...] = _option(
+        (),
+        "-d",
+        "--data",
+        help="A body to send, or @FILE; implies POST. Repeated ones are joined by '&'.",
+        group=REQUEST,
+        kind="many",
+        metavar="DATA",
+    )
+    json: str | None = _option(
+        None,
+        "--json",
+        help="A JSON body to send, or @FILE; implies POST, with the headers that JSON wants.",
+        group=REQUEST,
+        metavar="DATA",
+    )
+    head: bool = _option(False, "-I", "--head", help="HEAD: the headers, no body.", group=REQUEST, kind="flag")
+    cookie: str | None = _option(
+        None,
+        "-b",
+        "--cookie",
+        help="Cookies 'a=1; b=2' for the listed URLs, or a cookies.txt; switches the cookie jar on.",
+        group=REQUEST,
+        metavar="DATA|FILE",
+    )
+    cookie_jar: str | None = _option(
+        None,
+        "--cookie-jar",
+        help="Write the cookies here at the end (Netscape form); switches the jar on.",
+        group=REQUEST,
+        metavar="FILE",
+    )
+    user: str | None = _option(
+        None,
+        "-u",
+        "--user",
+        help="Basic authentication for the listed URLs.",
+        group=SECURITY,
+        metavar="NAME:PASSWORD",
+    )
+    netrc: bool = _option(False, "-n", "--netrc", help="Take credentials from ~/.netrc.", group=SECURITY, kind="flag")
+    oauth2_bearer: str | None = _option(
+        None,
+        "--oauth2-bearer",
+        help="A bearer token for the listed URLs.",
+        group=SECURITY,
+        metavar="TOKEN",
+    )
+    insecure: bool = _option(
+        False,
+        "-k",
+        "--insecure",
+        help="Do not verify certificates. On the command line only.",
+        group=SECURITY,
+        kind="flag",
+        env=False,
+    )
+    cacert: str | None = _option(
+        None, "--cacert", help="Trust the authorities in this PEM file.", group=SECURITY, metavar="FILE"
+    )
+    cert: str | None = _option(None, "--cert", help="A client certificate (PEM).", group=SECURITY, metavar="FILE")
+    key: str | None = _option(None, "--key", help="Its private key (PEM).", group=SECURITY, metavar="FILE")
+    proxy: str | None = _option(
+        None,
+        "-x",
+        "--proxy",
+        help="A proxy for all URLs, instead of the environment's.",
+        group=NETWORK,
+        metavar="URL",
+    )
+    noproxy: str | None = _option(
+        None,
+        "--noproxy",
+        help="Hosts that are reached without a proxy, comma-separated; * = all.",
+        group=NETWORK,
+        metavar="HOSTS",
+    )
+    resolve: tuple[str, ...] = _option(
+        (),
+        "--resolve",
+        help="An address for a name, instead of DNS. Repeatable.",
+        group=NETWORK,
+        kind="many",
+        metavar="HOST:PORT:ADDR",
+    )
+    ipv4: bool = _option(False, "-4", "--ipv4", help="IPv4 addresses only.", group=NETWORK, kind="flag")
+    ipv6: bool = _option(False, "-6", "--ipv6", help="IPv6 addresses only.", group=NETWORK, kind="flag")
+    accept: Codes = _option(  # noqa: RUF009 (ruff takes it for a mutable default)
+        ((100, 399),),
+        "--accept",
+        help="Statuses that are ok, such as 200-299,404.  [default: 100-399]",
+        group=ROWS,
+        metavar="CODES",
+        parse=parse_codes,
+    )
+    headers: bool = _option(False, "--headers", help="Add headers and history to each row.", group=ROWS, kind="flag")
+    timings: bool = _option(
+        False, "--timings", help="Add timings, reused and tries to each row.", group=ROWS, kind="flag"
+    )
+    sha256: bool = _option(False, "--sha256", help="Add the body's digest to each row.", group=ROWS, kind="flag")
+    body: bool = _option(False, "--body", help="Add the body and its digest to each row.", group=ROWS, kind="flag")
+    resolver: Any = None
+    """A resolver of the caller's own (aiohttp's AbstractResolver), for names that only it knows."""
+    clock: Clock | None = None
+    """A clock of the caller's own."""
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be used, naming the option."""
+        _check_types(self)
+        if not 1 <= self.concurrency <= MAX_CONCURRENCY:
+            raise InvalidOptions(f"concurrency is {self.concurrency}: from 1 to {MAX_CONCURRENCY}")
+        if self.max_body < 1:
+            raise InvalidOptions("max_body is less than one byte")
+        if self.ipv4 and self.ipv6:
+            raise InvalidOptions("--ipv4 and --ipv6 exclude each other")
+        if self.data and self.json is not None:
+            raise InvalidOptions("--data and --json exclude each other")
+        if self.head and (self.data or self.json is not None):
+            raise InvalidOptions("--head and a body exclude each other")
+        if self.key and not self.cert:
+            raise InvalidOptions("--key needs --cert")
+
+    @property
+    def verb(self) -> str:
+        """The method of requests that bring none of their own."""
+        if self.method is not None:
+            return self.method
+        if self.head:
+            return "HEAD"
+        return "POST" if self.data or self.json is not None else "GET"
+
+    @property
+    def body_cap(self) -> int:
+        """Decoded bytes after which a response is too_large."""
+        return min(self.max_body, MAX_ROW_BODY) if self.body else self.max_body
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reporting:
+    """Where rows go, and what is told to a person; the command line's part."""
+
+    output: tuple[str, ...] = _option(
+        (),
+        "-o",
+        "--output",
+        help="Write the rows here; the ending chooses the form: .json, .jsonl; - = stdout. Repeatable.",
+        group=OUTPUT,
+        kind="many",
+        metavar="FILE",
+    )
+    format: str | None = _option(
+        None,
+        "--format",
+        help="The form on stdout; json, or lines where it is a terminal.",
+        group=OUTPUT,
+        choices=("json", "jsonl", "lines"),
+    )
+    ordered: bool = _option(False, "--ordered", help="JSONL in input order.", group=OUTPUT, kind="flag")
+    summary: str | None = _option(
+        None,
+        "--summary",
+        help="Write summary and timing here as JSON, whatever the outputs; - = stdout.",
+        group=OUTPUT,
+        metavar="FILE",
+    )
+    overwrite: bool = _option(
+        False, "--overwrite", help="Throw away an earlier run's unfinished output.", group=OUTPUT, kind="flag"
+    )
+    sync: bool = _option(
+        False,
+        "--sync",
+        help="First fetch the list one at a time as well, and report what concurrency bought.",
+        group=RUN,
+        kind="flag",
+    )
+    demo: bool = _option(
+        False,
+        "--demo",
+        help="Fetch a practice site that fetchall itself serves on loopback; no network needed.",
+        group=RUN,
+        kind="flag",
+    )
+    fail_on: str = _option(
+        "any",
+        "--fail-on",
+        help="Rows that make the exit code 1: not ok, with an error_type, or none.",
+        group=RUN,
+        choices=("any", "error", "never"),
+    )
+    progress: bool | None = _option(
+        None,
+        "--progress/--no-progress",
+        help="The bar; on where stderr is a terminal.",
+        group=MANNERS,
+        kind="switch",
+    )
+    quiet: bool = _option(False, "-q", "--quiet", help="No bar, no summary, no warnings.", group=MANNERS, kind="flag")
+    verbose: bool = _option(
+        False, "-v", "--verbose", help="Say what is done: options, retries, hops.", group=MANNERS, kind="flag"
+    )
+    no_color: bool = _option(False, "--no-color", help="No colours.", group=MANNERS, kind="flag")
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be used."""
+        _check_types(self)
+
+
+def spec_of(field: dataclasses.Field[Any]) -> Spec | None:
+    """The `Spec` of a field; None for what only the library takes."""
+    spec: Spec | None = field.metadata.get("spec")
+    return spec
+
+
+def _check_types(options: Options | Reporting) -> None:
+    """One type a field: a number where the default is one, a tuple where many may be given."""
+    for field in dataclasses.fields(options):
+        spec = spec_of(field)
+        if spec is None:
+            continue
+        value = getattr(options, field.name)
+        if spec.choices and value is not None and value not in spec.choices:
+            raise InvalidOptions(f"{field.name} is {value!r}: one of {', '.join(spec.choices)}")
+        if spec.kind == "many" and not isinstance(value, tuple):
+            raise InvalidOptions(f"{field.name} takes a tuple, not {value!r}")
+        numeric = spec.parse in (parse_seconds, parse_count, parse_rate, parse_size) and value is not None
+        if numeric and (isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0):
+            raise InvalidOptions(f"{field.name} is {value!r}: a number of 0 or more")
