@@ -1,0 +1,108 @@
+"""
+Every result to every output, and what they add up to.
+
+Knows sinks, the tally and the bar; it must not know HTTP, nor how results come about.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+
+from fetchall.records import Result, Summary, Timing
+from fetchall.rows import Columns, Row
+from fetchall.sinks import Ending, Sink
+from fetchall.sinks.outlet import StandardStream
+from fetchall.tally import Tally
+
+REFRESH = 0.1
+"""Seconds between two looks of the bar."""
+
+
+class Report:
+    """
+    Takes results in batches and hands their rows to the sinks before it returns.
+
+    `show` is told of progress at most ten times a second; `echo` of every result, for a person who reads along.
+    """
+
+    def __init__(
+        self,
+        sinks: Sequence[Sink],
+        columns: Columns,
+        *,
+        stream: StandardStream | None = None,
+        show: Callable[[Tally], None] | None = None,
+        echo: Callable[[Result], None] | None = None,
+    ) -> None:
+        self.tally = Tally()
+        self._sinks = tuple(sinks)
+        self._behind: list[Sink] = []
+        self._columns = columns
+        self._stream = stream
+        self._show = show
+        self._echo = echo
+        self._shown_at = 0.0
+        self._room = asyncio.Event()
+
+    def __repr__(self) -> str:
+        return f"<Report {self.tally.urls} results to {len(self._sinks)} sinks>"
+
+    def add(self, results: Sequence[Result]) -> None:
+        """Count results and write their rows; raises OSError where an output can't be written."""
+        count = self.tally.add
+        for result in results:
+            count(result)
+        rows = [Row(result, self._columns) for result in results]
+        self._behind = [sink for sink in self._sinks if sink.write(rows)]
+        if self._echo is not None:
+            for result in results:
+                self._echo(result)
+        if self._show is not None and (now := time.monotonic()) - self._shown_at >= REFRESH:
+            self._shown_at = now
+            self._show(self.tally)
+
+    @property
+    def full(self) -> bool:
+        """An output is behind: await `catch_up` before more is added."""
+        return bool(self._behind) or (self._stream is not None and self._stream.full)
+
+    async def catch_up(self) -> None:
+        """Until every output has taken what it can, at its reader's speed."""
+        while self.full:
+            if self._stream is not None and self._stream.full:
+                self._room.clear()
+                await self._room.wait()
+            else:
+                await asyncio.sleep(0)
+            self._behind = [sink for sink in self._behind if sink.write(())]
+
+    def on_room(self) -> None:
+        """The stream's reader has caught up."""
+        self._room.set()
+
+    def end(
+        self, elapsed: float, concurrency: int, sequential: float | None, *, complete: bool
+    ) -> tuple[Summary, Timing]:
+        """Close every output; raises OSError, after having tried them all."""
+        summary = self.tally.summary(elapsed, interrupted=not complete)
+        timing = self.tally.timing(elapsed, concurrency, sequential)
+        ending = Ending(summary, timing, complete)
+        failures: list[OSError] = []
+        for sink in self._sinks:
+            try:
+                sink.close(ending)
+            except OSError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
+        return summary, timing
+
+    def abort(self) -> None:
+        """Leave the outputs as they are."""
+        for sink in self._sinks:
+            try:
+                sink.abort()
+            except OSError:
+                continue

@@ -1,0 +1,241 @@
+"""
+A result as a row: the one flat schema of JSON, JSONL, CSV and Parquet.
+
+Knows the row's keys and their order; it must not know where rows are written.
+"""
+
+from __future__ import annotations
+
+import base64
+import codecs
+import dataclasses
+from dataclasses import dataclass
+from email.message import Message
+from typing import Any
+
+import orjson
+
+from fetchall.options import Options
+from fetchall.records import Result, Summary, Timing, Timings, Try
+
+SCHEMA = "fetchall/1"
+_OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Which keys a row has beside those that are always present."""
+
+    headers: bool = False
+    timings: bool = False
+    sha256: bool = False
+    body: bool = False
+
+    @classmethod
+    def of(cls, options: Options) -> Columns:
+        """The columns that a run's options ask for."""
+        return cls(
+            headers=options.headers,
+            timings=options.timings,
+            sha256=options.sha256 or options.body,
+            body=options.body,
+        )
+
+
+PLAIN = Columns()
+
+
+class Row:
+    """One result with its row as a mapping and as JSON, each built at most once."""
+
+    __slots__ = ("_columns", "_fields", "_json", "result")
+
+    def __init__(self, result: Result, columns: Columns) -> None:
+        self.result = result
+        self._columns = columns
+        self._fields: dict[str, Any] | None = None
+        self._json: bytes | None = None
+
+    @property
+    def index(self) -> int:
+        """Position in the input."""
+        return self.result.request.index
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The row's keys and values."""
+        if self._fields is None:
+            self._fields = fields(self.result, self._columns)
+        return self._fields
+
+    @property
+    def json(self) -> bytes:
+        """The row as one line of JSON, without the newline."""
+        if self._json is None:
+            self._json = dumps(self.fields)
+        return self._json
+
+
+def fields(result: Result, columns: Columns) -> dict[str, Any]:
+    """The row of a result: every key of `columns`, in the documented order."""
+    row: dict[str, Any] = {
+        "index": result.request.index,
+        "url": result.url,
+        "final_url": result.final_url,
+        "method": result.method,
+        "status": result.status,
+        "ok": result.ok,
+        "error_type": result.error_type,
+        "error": result.error,
+        "attempts": result.attempts,
+        "redirects": result.redirects,
+        "started_at": result.started_at,
+        "elapsed": _round(result.elapsed),
+        "ttfb": _round(result.ttfb),
+        "size": result.size,
+        "wire_size": result.wire_size,
+        "content_type": result.content_type,
+        "http_version": result.http_version,
+        "remote_ip": result.remote_ip,
+    }
+    if columns is PLAIN and result.request.input is None:
+        return row
+    if columns.headers:
+        row["headers"] = result.headers
+        row["history"] = [dataclasses.asdict(hop) for hop in result.history or ()]
+    if columns.timings:
+        row["timings"] = _timings(result.timings)
+        row["reused"] = result.reused
+        row["tries"] = [_try(each) for each in result.tries or ()]
+    if columns.sha256:
+        row["sha256"] = result.sha256
+    if columns.body:
+        row.update(body_fields(result))
+    if result.file is not None:
+        row["file"] = result.file
+    if result.request.input is not None:
+        row["input"] = result.request.input
+    return row
+
+
+def body_fields(result: Result) -> dict[str, Any]:
+    """
+    The body in the form that fits: parsed JSON, decoded text, or base64; the other two are null.
+
+    Text is decoded by the charset of Content-Type, else as UTF-8; what is not text in that charset is base64.
+    """
+    row: dict[str, Any] = {"body_json": None, "body_text": None, "body_base64": None}
+    if result.body is None:
+        return row
+    kind, charset = media_type(result.content_type)
+    if kind == "application/json" or kind.endswith("+json"):
+        try:
+            row["body_json"] = orjson.loads(result.body)
+        except orjson.JSONDecodeError:
+            pass
+        else:
+            return row
+    text = _decoded(result.body, kind, charset)
+    if text is None:
+        row["body_base64"] = base64.b64encode(result.body).decode("ascii")
+    else:
+        row["body_text"] = text
+    return row
+
+
+def media_type(content_type: str | None) -> tuple[str, str | None]:
+    """Type/subtype in lower case, and the charset parameter if one is named that is known here."""
+    if not content_type:
+        return "", None
+    message = Message()
+    message["content-type"] = content_type.encode("ascii", "replace").decode("ascii").replace("\n", " ")
+    charset = message.get_content_charset()
+    try:
+        known = codecs.lookup(charset).name if charset else None
+    except (LookupError, ValueError):
+        known = None
+    return content_type.split(";")[0].strip().lower(), known
+
+
+_TEXTUAL = ("application/javascript", "application/xml", "application/json", "application/x-www-form-urlencoded")
+
+
+def _decoded(body: bytes, kind: str, charset: str | None) -> str | None:
+    textual = kind.startswith("text/") or kind.endswith(("+xml", "+json")) or kind in _TEXTUAL
+    if not textual and (kind or b"\0" in body):
+        return None
+    try:
+        return body.decode(charset or "utf-8")
+    except (ValueError, LookupError):
+        return None
+
+
+def dumps(value: Any) -> bytes:
+    """JSON in one line; what is not Unicode text (a lone surrogate from somewhere) is escaped, never an error."""
+    try:
+        return orjson.dumps(value, option=_OPTIONS)
+    except TypeError:
+        return orjson.dumps(_plain(value), option=_OPTIONS)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_plain(str(key)): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        return str(value)
+    if value is None or isinstance(value, (bool, int, float)) or hasattr(value, "isoformat"):
+        return value
+    return str(value)
+
+
+def _round(seconds: float | None) -> float | None:
+    """Microseconds are the clock's own grain; more digits are noise in every row."""
+    return None if seconds is None else round(seconds, 6)
+
+
+def _timings(timings: Timings | None) -> dict[str, float | None] | None:
+    if timings is None:
+        return None
+    return {name: _round(value) for name, value in dataclasses.asdict(timings).items()}
+
+
+def _try(attempt: Try) -> dict[str, Any]:
+    return {
+        "started_at": attempt.started_at,
+        "elapsed": _round(attempt.elapsed),
+        "status": attempt.status,
+        "error_type": attempt.error_type,
+        "wait": _round(attempt.wait),
+    }
+
+
+def summary_fields(summary: Summary) -> dict[str, Any]:
+    """The document's `summary`."""
+    found = dataclasses.asdict(summary)
+    found["elapsed"] = _round(summary.elapsed)
+    found["requests_per_second"] = _round(summary.requests_per_second)
+    if summary.latency is not None:
+        found["latency"] = {name: _round(value) for name, value in dataclasses.asdict(summary.latency).items()}
+    return found
+
+
+def timing_fields(timing: Timing) -> dict[str, Any]:
+    """The document's `timing`."""
+    concurrent, sequential = timing.concurrent, timing.sequential
+    return {
+        "async": {
+            "elapsed": _round(concurrent.elapsed),
+            "requests_per_second": _round(concurrent.requests_per_second),
+            "concurrency": concurrent.concurrency,
+        },
+        "sync": {
+            "elapsed": _round(sequential.elapsed),
+            "requests_per_second": _round(sequential.requests_per_second),
+            "measured": sequential.measured,
+        },
+        "speedup": _round(timing.speedup),
+    }

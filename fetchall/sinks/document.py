@@ -1,0 +1,55 @@
+"""
+The JSON document: rows in input order, then summary and timing; valid whenever it is closed.
+
+Knows rows; it must not know how the bytes are stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fetchall.rows import SCHEMA, Row, dumps, summary_fields, timing_fields
+from fetchall.sinks import Ending
+from fetchall.sinks.lines import AT_ONCE, in_order
+from fetchall.sinks.outlet import Outlet
+from fetchall.sinks.spool import Spool
+
+HEAD = b'{"schema":"' + SCHEMA.encode() + b'","results":['
+
+
+class Document:
+    """See `Sink`. A row stands on a line of its own, which is how an unfinished document is read again."""
+
+    def __init__(self, outlet: Outlet, spool_folder: str | None) -> None:
+        self._outlet = outlet
+        self._spool = Spool(spool_folder)
+        self._separator = b"\n"
+        self._begun = False
+
+    def write(self, rows: Sequence[Row]) -> bool:
+        """See `Sink`."""
+        lines = in_order(self._spool, rows)
+        self._put(lines)
+        return len(lines) >= AT_ONCE
+
+    def close(self, ending: Ending) -> None:
+        """See `Sink`; of an interrupted run all finished rows are written, gaps passed over."""
+        for line in self._spool.rest():
+            self._put([line])
+        self._spool.close()
+        tail = b'\n],"summary":' + dumps(summary_fields(ending.summary))
+        tail += b',"timing":' + dumps(timing_fields(ending.timing)) + b"}\n"
+        self._outlet.write((b"" if self._begun else HEAD) + tail)
+        self._outlet.finish(complete=ending.complete)
+
+    def abort(self) -> None:
+        """See `Sink`."""
+        self._outlet.abort()
+
+    def _put(self, lines: list[bytes]) -> None:
+        if not lines:
+            return
+        head = b"" if self._begun else HEAD
+        self._begun = True
+        self._outlet.write(head + self._separator + b",\n".join(lines))
+        self._separator = b",\n"

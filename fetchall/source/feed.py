@@ -1,0 +1,134 @@
+"""
+How the pool is fed: any source, blocking or not, as an awaitable that gives a few requests when they are wanted.
+
+Knows threads and iterators; it must not know where the requests come from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from itertools import islice
+from typing import Protocol
+
+from fetchall.records import Request
+
+_AHEAD = 2
+"""Batches that a reader thread holds ready: one in use, one to come."""
+
+Urls = Iterable[str | Request] | AsyncIterable[str | Request]
+
+
+class Feed(Protocol):
+    """Where the pool takes requests from."""
+
+    async def take(self, wanted: int) -> list[Request]:
+        """At least one request, about as many as wanted; none at the end. Raises `SourceError`."""
+
+    def close(self) -> None:
+        """Nothing more will be taken."""
+
+
+def _request(item: str | Request, index: int) -> Request:
+    return item if isinstance(item, Request) else Request(item, index)
+
+
+class IterableFeed:
+    """The caller's own iterable, advanced on the loop and no further than is wanted."""
+
+    def __init__(self, urls: Iterable[str | Request]) -> None:
+        self._items = enumerate(urls)
+
+    async def take(self, wanted: int) -> list[Request]:
+        """See `Feed`."""
+        return [_request(item, index) for index, item in islice(self._items, wanted)]
+
+    def close(self) -> None:
+        """See `Feed`."""
+
+
+class AsyncFeed:
+    """The caller's own asynchronous iterable, one item at a time."""
+
+    def __init__(self, urls: AsyncIterable[str | Request]) -> None:
+        self._items: AsyncIterator[str | Request] = aiter(urls)
+        self._index = 0
+
+    async def take(self, wanted: int) -> list[Request]:
+        """See `Feed`."""
+        try:
+            item = await anext(self._items)
+        except StopAsyncIteration:
+            return []
+        self._index += 1
+        return [_request(item, self._index - 1)]
+
+    def close(self) -> None:
+        """See `Feed`."""
+
+
+class ThreadFeed:
+    """
+    A blocking iterator of batches, read in a daemon thread: a hung pipe holds up neither the loop nor the exit.
+
+    The thread reads at most two batches ahead.
+    """
+
+    def __init__(self, batches: Iterator[list[Request]]) -> None:
+        self._batches = batches
+        self._loop = asyncio.get_running_loop()
+        self._ready: deque[list[Request] | BaseException] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._room = threading.Semaphore(_AHEAD)
+        self._closed = False
+        threading.Thread(target=self._read, name="fetchall-source", daemon=True).start()
+
+    async def take(self, wanted: int) -> list[Request]:
+        """See `Feed`."""
+        if not self._ready:
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        item = self._ready[0]
+        if isinstance(item, BaseException):
+            raise item
+        if item:
+            self._ready.popleft()
+            self._room.release()
+        return item
+
+    def close(self) -> None:
+        """See `Feed`; the thread ends at its next batch."""
+        self._closed = True
+        self._room.release()
+
+    def _read(self) -> None:
+        item: list[Request] | BaseException
+        while True:
+            self._room.acquire()
+            if self._closed:
+                return
+            try:
+                item = next(self._batches, [])
+            except BaseException as error:
+                item = error
+            try:
+                self._loop.call_soon_threadsafe(self._deliver, item)
+            except RuntimeError:  # the loop was closed meanwhile
+                return
+            if not item or isinstance(item, BaseException):
+                return
+
+    def _deliver(self, item: list[Request] | BaseException) -> None:
+        self._ready.append(item)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+def feed_of(urls: Urls) -> Feed:
+    """The feed that suits an iterable."""
+    return AsyncFeed(urls) if isinstance(urls, AsyncIterable) else IterableFeed(urls)

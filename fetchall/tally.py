@@ -1,0 +1,185 @@
+"""
+What many results add up to: counts, bytes, a latency histogram and the hosts, in memory that does not grow.
+
+Knows results; it must not know where they go. Two tallies add up, which is how a resumed run speaks of all rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import NamedTuple
+
+from fetchall.records import Latency, Pace, Result, Summary, Timing
+
+_STEPS = 32
+"""Buckets for each doubling of a latency: percentiles are right within 1.1 %."""
+_MOST_HOSTS = 10_000
+"""Hosts whose times are kept; of more, those seen first."""
+
+
+class HostTimes(NamedTuple):
+    """One host's share, in seconds."""
+
+    host: str
+    urls: int
+    failed: int
+    mean: float
+    max: float
+
+
+class Histogram:
+    """Latencies in buckets whose bounds grow by 2 ** (1 / 32)."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.total = 0.0
+        self.min = math.inf
+        self.max = 0.0
+        self.buckets: Counter[int] = Counter()
+
+    def add(self, seconds: float) -> None:
+        """Count one latency."""
+        self.count += 1
+        self.total += seconds
+        self.min = min(self.min, seconds)
+        self.max = max(self.max, seconds)
+        self.buckets[math.floor(math.log2(max(seconds, 1e-7)) * _STEPS)] += 1
+
+    def quantile(self, q: float) -> float:
+        """The latency that a share `q` of all do not exceed."""
+        rank = max(1, math.ceil(q * self.count))
+        seen = 0
+        for bucket in sorted(self.buckets):
+            seen += self.buckets[bucket]
+            if seen >= rank:
+                return min(max(2 ** ((bucket + 0.5) / _STEPS), self.min), self.max)
+        return self.max
+
+    def bars(self, most: int = 8) -> list[tuple[float, int]]:
+        """At most so many (upper bound in seconds, count) from the fastest to the slowest, equal steps in logarithm."""
+        if not self.buckets:
+            return []
+        low, high = min(self.buckets), max(self.buckets)
+        width = max(1, math.ceil((high - low + 1) / most))
+        bars = [0] * ((high - low) // width + 1)
+        for bucket, count in self.buckets.items():
+            bars[(bucket - low) // width] += count
+        return [(2 ** ((low + (place + 1) * width) / _STEPS), count) for place, count in enumerate(bars)]
+
+    def latency(self) -> Latency | None:
+        """Minimum, mean, percentiles and maximum; None without any."""
+        if not self.count:
+            return None
+        return Latency(
+            min=self.min,
+            mean=self.total / self.count,
+            p50=self.quantile(0.5),
+            p90=self.quantile(0.9),
+            p99=self.quantile(0.99),
+            max=self.max,
+        )
+
+
+class Tally:
+    """Counts results as they come."""
+
+    def __init__(self) -> None:
+        self.urls = 0
+        self.ok = 0
+        self.retries = 0
+        self.bytes = 0
+        self.wire_bytes = 0
+        self.wire_time = 0.0
+        """Seconds that requests spent on the wire, added up."""
+        self.status: Counter[int] = Counter()
+        self.errors: Counter[str] = Counter()
+        self.histogram = Histogram()
+        self._hosts: dict[str, list[float]] = {}
+
+    @property
+    def failed(self) -> int:
+        """Rows that are not ok."""
+        return self.urls - self.ok
+
+    def add(self, result: Result) -> None:
+        """Count one result."""
+        self.urls += 1
+        self.ok += result.ok
+        if result.attempts > 1:
+            self.retries += result.attempts - 1
+        self.bytes += result.size or 0
+        self.wire_bytes += result.wire_size or 0
+        self.wire_time += result.wire_time
+        if result.error_type is not None:
+            self.errors[result.error_type.value] += 1
+        if result.status is not None:
+            self.status[result.status] += 1
+            if result.elapsed is not None:
+                self.histogram.add(result.elapsed)
+        if result.final_url is not None:
+            self._add_host(result, host_of(result.final_url))
+
+    def _add_host(self, result: Result, host: str) -> None:
+        times = self._hosts.get(host)
+        if times is None:
+            if len(self._hosts) >= _MOST_HOSTS:
+                return
+            times = self._hosts[host] = [0, 0, 0.0, 0.0]
+        elapsed = result.elapsed or 0.0
+        times[0] += 1
+        times[1] += not result.ok
+        times[2] += elapsed
+        times[3] = max(times[3], elapsed)
+
+    def slowest_hosts(self, most: int = 5) -> list[HostTimes]:
+        """The hosts with the largest mean, slowest first; none where there is but one."""
+        if len(self._hosts) < 2:
+            return []
+        ranked = sorted(self._hosts.items(), key=lambda item: item[1][2] / item[1][0], reverse=True)[:most]
+        return [
+            HostTimes(host, int(urls), int(failed), total / urls, longest)
+            for host, (urls, failed, total, longest) in ranked
+        ]
+
+    def summary(self, elapsed: float, *, interrupted: bool) -> Summary:
+        """What the run gave in so many seconds."""
+        return Summary(
+            urls=self.urls,
+            ok=self.ok,
+            failed=self.failed,
+            retries=self.retries,
+            bytes=self.bytes,
+            wire_bytes=self.wire_bytes,
+            elapsed=elapsed,
+            requests_per_second=_rate(self.urls, elapsed),
+            latency=self.histogram.latency(),
+            status={str(status): count for status, count in sorted(self.status.items())},
+            errors=dict(sorted(self.errors.items())),
+            interrupted=interrupted,
+        )
+
+    def timing(self, elapsed: float, concurrency: int, sequential: float | None) -> Timing:
+        """
+        Concurrent against one at a time.
+
+        `sequential` is the measured time of the sequential pass. Without it the sum of the times on the wire stands
+        there as an upper estimate, and no speed-up is claimed: under load that sum says how many were in flight.
+        """
+        measured = sequential is not None
+        alone = sequential if sequential is not None else self.wire_time
+        return Timing(
+            concurrent=Pace(elapsed, _rate(self.urls, elapsed), concurrency),
+            sequential=Pace(alone, _rate(self.urls, alone), measured=measured),
+            speedup=alone / elapsed if measured and elapsed > 0 else None,
+        )
+
+
+def host_of(url: str) -> str:
+    """Host and port of a serialised URL; the userinfo is left out."""
+    start = url.find("://") + 3
+    return url[start : url.find("/", start)].rpartition("@")[2]
+
+
+def _rate(count: int, seconds: float) -> float | None:
+    return count / seconds if seconds > 0 else None
