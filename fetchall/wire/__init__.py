@@ -1,0 +1,1 @@
+"""The network: the only folder that imports aiohttp (the practice site's server apart)."""

@@ -1,0 +1,98 @@
+"""
+Reading a body: from the stream, through the decoder, to what keeps it, counted and capped on the way.
+
+Knows streams and decoders; it must not know whose body it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from typing import Protocol
+
+from aiohttp import StreamReader
+
+from fetchall.units import format_size
+from fetchall.wire.decode import Decoder
+from fetchall.wire.failures import TooLarge
+
+_BREATH = 48
+"""Chunks of decoding (at most 96 KiB each) after which the loop gets its turn: some 10 ms."""
+
+
+class Keeper(Protocol):
+    """What is done with decoded bytes as they come."""
+
+    def write(self, chunk: bytes) -> None:
+        """Take the next chunk."""
+
+
+class Memory:
+    """Keeps the digest, and the body where asked for; the cap bounds what is held."""
+
+    def __init__(self, *, digest: bool, body: bool) -> None:
+        self._hash = hashlib.sha256() if digest else None
+        self._chunks: list[bytes] | None = [] if body else None
+
+    def write(self, chunk: bytes) -> None:
+        """See `Keeper`."""
+        if self._hash is not None:
+            self._hash.update(chunk)
+        if self._chunks is not None:
+            self._chunks.append(chunk)
+
+    @property
+    def sha256(self) -> str | None:
+        """The digest in hex; None where not asked for."""
+        return self._hash.hexdigest() if self._hash is not None else None
+
+    @property
+    def body(self) -> bytes | None:
+        """The whole body; None where not asked for."""
+        return b"".join(self._chunks) if self._chunks is not None else None
+
+
+class Tally:
+    """How much has come so far, also when reading ends in an exception."""
+
+    __slots__ = ("decoded", "wire")
+
+    def __init__(self) -> None:
+        self.wire = 0
+        self.decoded = 0
+
+
+async def receive(stream: StreamReader, decoder: Decoder | None, keeper: Keeper | None, cap: int, tally: Tally) -> None:
+    """
+    Read the whole body.
+
+    Raises `TooLarge` at the cap on decoded bytes, `DecodeError`, and what the stream raises.
+    """
+    while True:
+        data = await stream.readany()
+        if not data:
+            break
+        tally.wire += len(data)
+        if decoder is None:
+            _keep(data, keeper, cap, tally)
+        else:
+            await _decode(data, decoder, keeper, cap, tally)
+        if stream.at_eof():
+            break
+    if decoder is not None:
+        decoder.finish()
+
+
+async def _decode(data: bytes, decoder: Decoder, keeper: Keeper | None, cap: int, tally: Tally) -> None:
+    for count, chunk in enumerate(decoder.feed(data), start=1):
+        _keep(chunk, keeper, cap, tally)
+        if count % _BREATH == 0:
+            await asyncio.sleep(0)
+
+
+def _keep(chunk: bytes, keeper: Keeper | None, cap: int, tally: Tally) -> None:
+    tally.decoded += len(chunk)
+    if tally.decoded > cap:
+        raise TooLarge(f"the body is larger than {format_size(cap)} (--max-body)")
+    if keeper is not None:
+        keeper.write(chunk)

@@ -1,0 +1,162 @@
+"""
+One run's network, settled once from its options: TLS, names, proxies, credentials, cookies and the session itself.
+
+Knows options and what they mean on the wire; it must not know retries, the schedule, or outputs.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import aiohttp
+
+from fetchall import __version__
+from fetchall.errors import InvalidOptions
+from fetchall.options import Options
+from fetchall.records import Answer, Fault, Request
+from fetchall.urls import Target
+from fetchall.wire import tls
+from fetchall.wire.cookies import Cookies
+from fetchall.wire.credentials import Credentials, Head, parse_header
+from fetchall.wire.decode import ACCEPT_ENCODING
+from fetchall.wire.fetch import Fetcher, Wiring
+from fetchall.wire.netrc import default_path, read_netrc
+from fetchall.wire.proxies import Proxies
+from fetchall.wire.resolver import ThreadResolver
+
+FORM = "application/x-www-form-urlencoded"
+"""The Content-Type of --data, as curl's."""
+
+
+class Session:
+    """
+    What a run sends with, built once.
+
+    Raises `InvalidOptions` for what can't be sent and `MissingExtra` for a proxy that needs one.
+    """
+
+    def __init__(self, options: Options, environ: Mapping[str, str] = os.environ) -> None:
+        self._options = options
+        self.body = _body(options)
+        """What requests send that bring no body of their own."""
+        self._cookies = _cookies(options)
+        self._credentials = _credentials(options)
+        self._proxies = Proxies(proxy=options.proxy, noproxy=options.noproxy, environ=environ)
+        self._ssl = tls.context(
+            insecure=options.insecure, cacert=options.cacert, cert=options.cert, key=options.key
+        )
+        self._overrides = _overrides(options.resolve)
+
+    def open(self) -> Fetcher:
+        """The shared session, on the running loop."""
+        self._fetcher = self._wired()
+        return self._fetcher
+
+    def head(self, target: Target, home: Target | None, request: Request, *, body: bool) -> Head:
+        """Everything that goes into a request's head; see `Credentials.headers`."""
+        cookies = self._cookies.for_target(target) if self._cookies is not None else None
+        return self._credentials.headers(target, home, request.headers, body=body, cookies=cookies)
+
+    def keep_cookies(self, target: Target, answer: Answer) -> None:
+        """Take in what the server set, where the jar is on."""
+        if self._cookies is not None and answer.headers:
+            values = [value for name, value in answer.headers if name.lower() == b"set-cookie"]
+            if values:
+                self._cookies.store(target, values)
+
+    def home_after(self, home: Target | None, target: Target) -> Target | None:
+        """See `Credentials.home_after`."""
+        return self._credentials.home_after(home, target)
+
+    def body_fault(self, target: Target, home: Target | None) -> Fault | None:
+        """See `Credentials.body_fault`."""
+        return self._credentials.body_fault(target, home)
+
+    async def close(self) -> None:
+        """Close every connection; write the cookie jar where one was named (`SinkError`)."""
+        await self._fetcher.close()
+        if self._cookies is not None and self._options.cookie_jar:
+            self._cookies.save(Path(self._options.cookie_jar))
+
+    def _wired(self) -> Fetcher:
+        options = self._options
+        family = socket.AF_INET if options.ipv4 else socket.AF_INET6 if options.ipv6 else socket.AF_UNSPEC
+        resolver: aiohttp.abc.AbstractResolver = options.resolver or ThreadResolver(
+            limit=min(options.concurrency, 128), overrides=self._overrides
+        )
+        return Fetcher(
+            Wiring(
+                sockets=options.concurrency,
+                connect_timeout=options.connect_timeout,
+                read_timeout=options.read_timeout,
+                body_cap=options.body_cap,
+                ssl=self._ssl,
+                resolver=resolver,
+                family=family,
+                proxies=self._proxies,
+                timings=options.timings,
+            )
+        )
+
+
+def user_agent() -> str:
+    """`fetchall/VERSION`, with the project's name, as RFC 9110 section 10.1.5 asks of a client."""
+    return f"fetchall/{__version__}"
+
+
+def _credentials(options: Options) -> Credentials:
+    content_type = None
+    if options.data:
+        content_type = FORM
+    elif options.json is not None:
+        content_type = "application/json"
+    return Credentials(
+        headers=[given for given in map(parse_header, options.header) if given is not None],
+        user=options.user,
+        bearer=options.oauth2_bearer,
+        netrc=read_netrc(default_path()) if options.netrc else None,
+        cookie=options.cookie if options.cookie and "=" in options.cookie else None,
+        user_agent=options.user_agent or user_agent(),
+        accept="application/json" if options.json is not None else "*/*",
+        accept_encoding=ACCEPT_ENCODING,
+        content_type=content_type,
+    )
+
+
+def _body(options: Options) -> bytes | None:
+    text = options.json if options.json is not None else "&".join(options.data) if options.data else None
+    return None if text is None else text.encode("utf-8", "surrogateescape")
+
+
+def _cookies(options: Options) -> Cookies | None:
+    if options.cookie is None and options.cookie_jar is None:
+        return None
+    jar = Cookies()
+    if options.cookie and "=" not in options.cookie:
+        jar.load(Path(options.cookie))
+    return jar
+
+
+def _overrides(entries: Sequence[str]) -> dict[tuple[str, int], list[str]]:
+    """`HOST:PORT:ADDR[,ADDR]` as in curl's --resolve; an IPv6 address may stand in brackets."""
+    found: dict[tuple[str, int], list[str]] = {}
+    for entry in entries:
+        host, _, rest = entry.partition(":")
+        port, _, addresses = rest.partition(":")
+        listed = [address.strip().strip("[]") for address in addresses.split(",") if address.strip()]
+        try:
+            number = int(port)
+            for address in listed:
+                ipaddress.ip_address(address)
+        except ValueError:
+            number = 0
+        if not host or not 0 < number < 65536 or not listed:
+            raise InvalidOptions(f"--resolve {entry}: write HOST:PORT:ADDRESS, such as example.com:443:127.0.0.1")
+        found[host.lower(), number] = listed
+    return found
+
+
