@@ -1,0 +1,195 @@
+"""
+The library: a stream of results, or all of them in a list. The command line is made of these.
+
+Must not know click.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+from collections import deque
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Any, Self
+
+from fetchall.errors import InvalidOptions
+from fetchall.options import Options
+from fetchall.records import Result
+from fetchall.run import Run
+from fetchall.source.feed import Feed, Urls, feed_of
+from fetchall.wire.session import Session
+
+
+async def fetch_all(urls: Urls, options: Options | None = None, **changes: Any) -> list[Result]:
+    """
+    Fetch every URL and return a list in input order, as `asyncio.gather` would give it.
+
+    `urls` is any iterable or asynchronous iterable of strings or `Request`s; `changes` are fields of `Options`.
+    Nothing is raised for what a network did; `InvalidOptions` and `SourceError` are the caller's own mistakes.
+    """
+    async with stream(urls, options, **changes) as results:
+        found = [result async for result in results]
+    return sorted(found, key=lambda result: result.index)
+
+
+def stream(urls: Urls, options: Options | None = None, **changes: Any) -> Stream:
+    """
+    Fetch every URL; results come as they finish.
+
+    Use it as an asynchronous iterator, or with `async with` where it is left early: leaving it cancels what is in
+    flight and closes every connection. `urls` and `changes` are as for `fetch_all`; the list is read lazily.
+    """
+    return Stream(feed_of(urls), resolve_options(options, changes))
+
+
+def resolve_options(options: Options | None, changes: dict[str, Any]) -> Options:
+    """Options with some fields changed; raises `InvalidOptions` for a field that there is not."""
+    try:
+        return dataclasses.replace(options or Options(), **changes)
+    except TypeError as error:
+        raise InvalidOptions(
+            str(error).replace("Options.__init__() got an unexpected keyword argument", "no option")
+        ) from error
+
+
+class _Handoff:
+    """Results between the run and whoever reads them; bounded, so that a slow reader slows the run."""
+
+    def __init__(self, bound: int) -> None:
+        self.ready: deque[Result] = deque()
+        self.waiter: asyncio.Future[None] | None = None
+        self._bound = bound
+        self.refused = False
+        """The run was told that there is no room, and must be woken when there is."""
+
+    def put(self, result: Result) -> None:
+        """From the run."""
+        self.ready.append(result)
+        self.notify()
+
+    def notify(self) -> None:
+        """There is something to read, or there will be nothing more."""
+        if self.waiter is not None and not self.waiter.done():
+            self.waiter.set_result(None)
+
+    def room(self) -> bool:
+        """Whether the run may begin another request."""
+        if len(self.ready) < self._bound:
+            return True
+        self.refused = True
+        return False
+
+
+class Stream:
+    """
+    The results of one run, as they finish.
+
+    `stop()` begins nothing more; what is in flight still comes. `abandon()` gives that up too.
+    """
+
+    def __init__(self, feed: Feed, options: Options) -> None:
+        self._options = options
+        self._session = Session(options)
+        self._feed = feed
+        # Nothing that runs refers to this object: dropping it is leaving early.
+        self._handoff = _Handoff(2 * options.concurrency + 64)
+        self._run: Run | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Stream {len(self._handoff.ready)} results ready, {self._run!r}>"
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Result:
+        ready = self._handoff.ready
+        if not ready:
+            await self._more()
+        result = ready.popleft()
+        self._took()
+        return result
+
+    async def batches(self) -> AsyncIterator[list[Result]]:
+        """The same results in lists: whatever has finished since the last list was taken."""
+        ready = self._handoff.ready
+        while True:
+            if not ready:
+                try:
+                    await self._more()
+                except StopAsyncIteration:
+                    return
+            batch = list(ready)
+            ready.clear()
+            self._took()
+            yield batch
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __del__(self) -> None:
+        """Left early, without a word: end the run all the same."""
+        if self._task is not None and not self._task.done() and not self._task.get_loop().is_closed():
+            self._task.cancel()
+
+    async def aclose(self) -> None:
+        """Cancel what is in flight and close every connection; results not yet taken are dropped."""
+        self._handoff.ready.clear()
+        if self._task is None:
+            self._feed.close()
+            return
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def stop(self) -> None:
+        """Begin no further request; those in flight finish and are still given out."""
+        if self._run is not None:
+            self._run.stop()
+
+    def abandon(self) -> None:
+        """Stop, and cancel what is in flight; it has no result."""
+        if self._run is not None:
+            self._run.abandon()
+
+    @property
+    def in_flight(self) -> int:
+        """Requests on the wire."""
+        return self._run.in_flight if self._run is not None else 0
+
+    @property
+    def truncated(self) -> bool:
+        """True: `max_run_time` ended the run before the list did."""
+        return self._run is not None and self._run.truncated
+
+    def _took(self) -> None:
+        handoff = self._handoff
+        if handoff.refused and self._run is not None:
+            handoff.refused = False
+            self._run.wake()
+
+    async def _more(self) -> None:
+        """Wait until something is ready; raises StopAsyncIteration at the end, and what ended the run."""
+        handoff = self._handoff
+        if self._task is None:
+            self._task = self._start()
+        while not handoff.ready:
+            if self._task.done():
+                self._task.result()
+                raise StopAsyncIteration
+            handoff.waiter = asyncio.get_running_loop().create_future()
+            await handoff.waiter
+
+    def _start(self) -> asyncio.Task[None]:
+        handoff = self._handoff
+        self._run = Run(self._feed, self._options, self._session, handoff.put, handoff.room)
+        task = asyncio.create_task(self._run.go())
+        task.add_done_callback(lambda _: handoff.notify())
+        return task

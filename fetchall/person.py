@@ -1,0 +1,114 @@
+"""
+What a person at the terminal is told: warnings, the bar, lines as they finish, the summary, how to go on.
+
+Knows stderr and what a terminal can show; it must not know HTTP, nor decide anything.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from typing import TextIO
+
+from fetchall.glance import HostLine, summary_text
+from fetchall.options import Reporting
+from fetchall.progress import Progress
+from fetchall.records import Summary, Timing
+from fetchall.tally import Tally
+from fetchall.terminal import visible
+
+
+def wants_color(stream: TextIO | None, no_color: bool) -> bool:
+    """Whether a stream is coloured: --no-color, NO_COLOR, FORCE_COLOR, TERM=dumb, then whether it is a terminal."""
+    if no_color or os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR") or os.environ.get("CLICOLOR_FORCE"):
+        return True
+    return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def columns_of(stream: TextIO | None) -> int | None:
+    """The width of a terminal; None where the stream is none."""
+    if stream is None or not stream.isatty():
+        return None
+    return shutil.get_terminal_size((80, 24)).columns
+
+
+def stdout_form(reporting: Reporting) -> str | None:
+    """What stdout shows; None: nothing, because the rows go to files."""
+    if reporting.format is not None:
+        return reporting.format
+    if "-" in reporting.output:
+        return "json"
+    if reporting.output:
+        return None
+    return "lines" if sys.stdout is not None and sys.stdout.isatty() else "json"
+
+
+class Person:
+    """Whoever started the command. What stderr can't take is dropped: a closed stderr ends no run."""
+
+    def __init__(self, reporting: Reporting) -> None:
+        self._reporting = reporting
+        self.color = wants_color(sys.stderr, reporting.no_color)
+        self._progress: Progress | None = None
+
+    def warn(self, text: str) -> None:
+        """One line, unless --quiet."""
+        if not self._reporting.quiet:
+            self.complain(text)
+
+    def complain(self, text: str) -> None:
+        """One line that no option hides."""
+        self._say(f"fetchall: {visible(text)}")
+
+    def start_bar(self, total: int | None, label: str = "") -> None:
+        """Draw a bar from now on, where one is wanted; `label` says of what."""
+        reporting = self._reporting
+        wanted = reporting.progress if reporting.progress is not None else not reporting.quiet
+        self._progress = Progress(enabled=wanted, total=total, color=self.color)
+
+    def show(self, tally: Tally, in_flight: int) -> None:
+        """Where the run stands."""
+        if self._progress is not None:
+            self._progress.update(tally.urls, tally.failed, in_flight)
+
+    def end_bar(self) -> None:
+        """Take the bar away."""
+        if self._progress is not None:
+            self._progress.close()
+            self._progress = None
+
+    def summarise(self, tally: Tally, summary: Summary, timing: Timing, outputs: Sequence[str]) -> None:
+        """What the run gave, at a glance, and where it is."""
+        if self._reporting.quiet:
+            return
+        hosts = [HostLine(*times) for times in tally.slowest_hosts()]
+        text = summary_text(summary, timing, hosts, tally.histogram.bars(), self.color, columns_of(sys.stderr))
+        tail = [f"written to {visible(path)}" for path in outputs]
+        if stdout_form(self._reporting) == "lines":
+            tail.append("for JSON, pipe it or write it: -o results.json")
+        self._say("\n".join([text, *tail]))
+
+    def write(self, data: bytes) -> None:
+        """An outlet for lines on the terminal, above the bar; see `Outlet`."""
+        text = data.decode("utf-8", "backslashreplace")
+        if self._progress is not None:
+            self._progress.write(text)
+        else:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+
+    def finish(self, *, complete: bool) -> None:
+        """See `Outlet`."""
+
+    def abort(self) -> None:
+        """See `Outlet`."""
+
+    def _say(self, text: str) -> None:
+        try:
+            print(text, file=sys.stderr, flush=True)
+        except (OSError, ValueError, AttributeError):
+            return

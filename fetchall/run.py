@@ -1,0 +1,314 @@
+"""
+The composition root of one process: source, schedule, pool and wire put together, and each URL led to its result.
+
+Knows the policies (when to follow, when to try again); it must not know click, nor where results go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from fetchall.options import Clock, Options
+from fetchall.pool import LoopClock, Pool
+from fetchall.records import Answer, ErrorType, Fault, Hop, Request, Result, Try
+from fetchall.retry import RetryPolicy, asked_wait, backoff, worth_retrying
+from fetchall.schedule import Limits, Schedule, Signal
+from fetchall.source.feed import Feed
+from fetchall.urls import Target, follow, mask, parse
+from fetchall.wire.body import Memory
+from fetchall.wire.credentials import next_request
+from fetchall.wire.fetch import REDIRECTS, Call, Fetcher
+from fetchall.wire.session import Session
+
+THROTTLES = frozenset({429, 503})
+
+
+class Journey:
+    """One URL on its way from the list to its result: where it goes next, and what has happened so far."""
+
+    __slots__ = (
+        "attempts", "body", "due_at", "history", "home", "keeper", "method", "origin", "payload", "queued", "request",
+        "secrets", "spent", "started_at", "started_on", "target", "tries", "try_at", "try_on", "verb", "wire_time",
+    )  # fmt: skip
+
+    def __init__(self, request: Request, home: Target, method: str, payload: bytes | None, now: float) -> None:
+        self.request = request
+        self.home = home
+        self.verb = method
+        self.payload = payload
+        self.due_at = now
+        """When it began to wait for its turn."""
+        self.queued = 0.0
+        self.attempts = 0
+        self.started_at: float | None = None
+        """On the clock."""
+        self.started_on = 0.0
+        """Seconds since the epoch."""
+        self.try_at = 0.0
+        self.try_on = 0.0
+        self.wire_time = 0.0
+        self.tries: list[Try] = []
+        self.restart()
+
+    def restart(self) -> None:
+        """The next attempt begins where the list said."""
+        self.target = self.home
+        self.origin = self.home.origin
+        self.secrets: Target | None = self.home
+        """Whose credentials it still carries."""
+        self.method = self.verb
+        self.body = self.payload
+        self.history: list[Hop] = []
+        self.spent = 0.0
+        """Seconds on the wire in this attempt."""
+        self.keeper: Memory | None = None
+
+
+class Run:
+    """
+    Every request of a feed, each to exactly one result, which is delivered as it finishes.
+
+    `room` says whether more results may come; when it turns true again, call `wake`.
+    """
+
+    def __init__(
+        self,
+        feed: Feed,
+        options: Options,
+        session: Session,
+        deliver: Callable[[Result], None],
+        room: Callable[[], bool],
+    ) -> None:
+        self._options = options
+        self._session = session
+        self._fetcher: Fetcher = session.open()
+        self._deliver = deliver
+        self._clock: Clock = options.clock or LoopClock()
+        self._rng = random.Random()
+        self._retry = RetryPolicy(retries=options.retries)
+        self._schedule: Schedule[Journey] = Schedule(Limits())
+        self.truncated = False
+        """True: --max-run-time ended the run before the list did."""
+        self._pool = Pool(
+            options.concurrency,
+            self._schedule,
+            feed,
+            self._clock,
+            admit=self._admit,
+            turn=self._turn,
+            refused=self._refused,
+            room=room,
+        )
+        self.stop = self._pool.stop
+        self.abandon = self._pool.abandon
+        self.wake = self._pool.wake
+
+    @property
+    def in_flight(self) -> int:
+        """Requests on the wire."""
+        return self._schedule.in_flight
+
+    async def go(self) -> None:
+        """Until the last result has been delivered, or `stop` was called and what was in flight is done."""
+        timer = None
+        if self._options.max_run_time:
+            timer = self._clock.call_at(self._clock.now() + self._options.max_run_time, self._time_is_up)
+        try:
+            await self._pool.run()
+        finally:
+            if timer is not None:
+                timer.cancel()
+            await self._session.close()
+
+    def _time_is_up(self) -> None:
+        self.truncated = True
+        self.stop()
+
+    def _admit(self, request: Request) -> Journey | None:
+        method = request.method or self._options.verb
+        target = request.fault or parse(request.url)
+        if isinstance(target, Fault):
+            self._deliver(_unsent(request, method, target))
+            return None
+        payload = request.body if request.body is not None else self._session.body
+        return Journey(request, target, method, payload, self._clock.now())
+
+    def _refused(self, journey: Journey, fault: Fault) -> None:
+        self._deliver(_unsent(journey.request, journey.method, fault))
+
+    async def _turn(self, journey: Journey) -> None:
+        """One hop, and what follows from it."""
+        started = self._clock.now()
+        journey.queued = started - journey.due_at
+        if not journey.spent:
+            self._begin_attempt(journey, started)
+        try:
+            answer = await self._hop(journey)
+        except asyncio.CancelledError:
+            self._schedule.done(journey.origin, self._clock.now())
+            raise
+        except Exception as error:
+            answer = Answer(fault=Fault(ErrorType.INTERNAL, f"{type(error).__name__}: {error}", retryable=False))
+        now = self._clock.now()
+        journey.spent += now - started or 1e-9
+        journey.wire_time += now - started
+        self._schedule.done(journey.origin, now, _signal(answer))
+        self._decide(journey, answer, now)
+
+    def _begin_attempt(self, journey: Journey, now: float) -> None:
+        journey.attempts += 1
+        journey.try_at, journey.try_on = now, time.time()
+        if journey.started_at is None:
+            journey.started_at, journey.started_on = now, journey.try_on
+
+    async def _hop(self, journey: Journey) -> Answer:
+        options = self._options
+        budget = max(options.timeout - journey.spent, 0.001) if options.timeout else 0.0
+        journey.keeper = Memory(digest=options.sha256 or options.body, body=options.body) if self._keeps else None
+        call = Call(
+            target=journey.target,
+            method=journey.method,
+            headers=self._session.head(journey.target, journey.secrets, journey.request, body=journey.body is not None),
+            body=journey.body,
+            keeper=journey.keeper,
+            budget=budget,
+            follow=options.location,
+        )
+        answer = await self._fetcher.hop(call)
+        self._session.keep_cookies(journey.target, answer)
+        return answer
+
+    @property
+    def _keeps(self) -> bool:
+        return self._options.sha256 or self._options.body
+
+    def _decide(self, journey: Journey, answer: Answer, now: float) -> None:
+        fault = answer.fault
+        if fault is None and answer.status in REDIRECTS and self._options.location:
+            location = answer.header(b"location")
+            if location:
+                fault = self._follow(journey, answer, location)
+                if fault is None:
+                    journey.due_at = now
+                    self._schedule.again(journey, now)
+                    return
+        if self._try_again(journey, answer, fault, now):
+            return
+        self._finish(journey, answer, fault, now)
+
+    def _follow(self, journey: Journey, answer: Answer, location: bytes) -> Fault | None:
+        """Point the journey at a redirect's target; a fault where it can't go on."""
+        assert answer.status is not None
+        if len(journey.history) >= self._options.max_redirs:
+            limit = self._options.max_redirs
+            return Fault(ErrorType.TOO_MANY_REDIRECTS, f"more than {limit} redirects (--max-redirs)", retryable=False)
+        target = follow(journey.target, location)
+        if isinstance(target, Fault):
+            return target
+        method, keep_body = next_request(answer.status, journey.method, journey.body is not None)
+        if keep_body and (fault := self._session.body_fault(target, journey.secrets)) is not None:
+            return fault
+        journey.secrets = self._session.home_after(journey.secrets, target)
+        journey.history.append(Hop(journey.target.shown, answer.status))
+        journey.target, journey.origin, journey.method = target, target.origin, method
+        if not keep_body:
+            journey.body = None
+        return None
+
+    def _try_again(self, journey: Journey, answer: Answer, fault: Fault | None, now: float) -> bool:
+        assert journey.started_at is not None
+        if self._options.timings:
+            self._note_try(journey, answer, fault, now)
+        if not worth_retrying(
+            self._retry,
+            method=journey.method,
+            status=answer.status,
+            fault=fault,
+            attempts=journey.attempts,
+            elapsed=now - journey.started_at,
+        ):
+            return False
+        wait = backoff(self._retry, journey.attempts, self._rng)
+        if answer.status in THROTTLES:
+            wait = max(wait, asked_wait(answer.headers, answer.status, time.time()) or 0.0)
+        journey.restart()
+        journey.due_at = now + wait
+        self._schedule.again(journey, now, now + wait)
+        return True
+
+    def _note_try(self, journey: Journey, answer: Answer, fault: Fault | None, now: float) -> None:
+        before = journey.tries[-1] if journey.tries else None
+        wait = journey.try_on - before.started_at.timestamp() - before.elapsed if before else 0.0
+        journey.tries.append(
+            Try(
+                started_at=_utc(journey.try_on),
+                elapsed=now - journey.try_at,
+                status=answer.status,
+                error_type=fault.type if fault else None,
+                wait=max(wait, 0.0),
+            )
+        )
+
+    def _finish(self, journey: Journey, answer: Answer, fault: Fault | None, now: float) -> None:
+        options, keeper, status = self._options, journey.keeper, answer.status
+        assert journey.started_at is not None
+        whole = fault is None and keeper is not None
+        self._deliver(
+            Result(
+                request=journey.request,
+                method=journey.method,
+                url=mask(journey.request.url),
+                final_url=journey.target.shown,
+                status=status,
+                ok=fault is None and status is not None and any(a <= status <= b for a, b in options.accept),
+                error_type=fault.type if fault else None,
+                error=fault.message if fault else None,
+                attempts=journey.attempts,
+                redirects=len(journey.history),
+                started_at=_utc(journey.started_on),
+                elapsed=now - journey.started_at,
+                ttfb=answer.ttfb,
+                size=answer.size,
+                wire_size=answer.wire_size,
+                content_type=answer.content_type,
+                http_version=answer.http_version,
+                remote_ip=answer.remote_ip,
+                wire_time=journey.wire_time,
+                headers=_headers(answer) if options.headers else None,
+                history=tuple(journey.history) if options.headers else None,
+                timings=replace(answer.timings, queued=journey.queued) if answer.timings else None,
+                reused=answer.reused,
+                tries=tuple(journey.tries) if options.timings else None,
+                sha256=keeper.sha256 if whole and keeper else None,
+                body=keeper.body if whole and keeper else None,
+            )
+        )
+
+
+def _utc(moment: float) -> datetime:
+    return datetime.fromtimestamp(moment, UTC)
+
+
+def _unsent(request: Request, method: str, fault: Fault) -> Result:
+    return Result(request, method, mask(request.url), error_type=fault.type, error=fault.message)
+
+
+def _signal(answer: Answer) -> Signal:
+    status = answer.status
+    if status is None:
+        return Signal(answered=False, throttled=False)
+    throttled = status in THROTTLES
+    return Signal(True, throttled, asked_wait(answer.headers, status, time.time()) if throttled else None)
+
+
+def _headers(answer: Answer) -> dict[str, list[str]]:
+    """Lower-case names, all values in order; each character is one byte, as in the Fetch standard."""
+    found: dict[str, list[str]] = {}
+    for name, value in answer.headers:
+        found.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
+    return found
