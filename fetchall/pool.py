@@ -53,7 +53,7 @@ class Pool(Generic[J]):
         clock: Clock,
         *,
         admit: Callable[[Request], J | None],
-        turn: Callable[[J], Awaitable[None]],
+        turn: Callable[[J, asyncio.Task[None]], Awaitable[None]],
         refused: Callable[[J, Fault], None],
         room: Callable[[], bool] = lambda: True,
         look_ahead: int = LOOK_AHEAD,
@@ -127,6 +127,8 @@ class Pool(Generic[J]):
 
     async def _work(self) -> None:
         schedule = self._schedule
+        task = asyncio.current_task()
+        assert task is not None
         try:
             while True:
                 job = self._next()
@@ -137,7 +139,7 @@ class Pool(Generic[J]):
                     if job is None:
                         return
                 async with self.permits:
-                    await self._turn(job)
+                    await self._turn(job, task)
                 if self._idle:
                     self.wake()
                 elif schedule.waiting < self._concurrency:

@@ -221,7 +221,7 @@ class _Command:
 
 def _spooled(stack: AsyncExitStack) -> int:
     """A copy of stdin that can be read twice; it is gone with the process."""
-    spool = stack.enter_context(tempfile.TemporaryFile())
+    spool = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 (the stack is the manager)
     while block := os.read(0, 1 << 20):
         spool.write(block)
     spool.flush()

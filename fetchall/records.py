@@ -122,8 +122,7 @@ class Hop:
     status: int
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """
     What one hop gave: the head and the size of one response, or a fault, or both.
 

@@ -21,7 +21,7 @@ from fetchall.schedule import Limits, Schedule, Signal
 from fetchall.source.feed import Feed
 from fetchall.urls import Target, follow, mask, parse
 from fetchall.wire.body import Memory
-from fetchall.wire.credentials import next_request
+from fetchall.wire.credentials import next_request, refusal
 from fetchall.wire.fetch import REDIRECTS, Call, Fetcher
 from fetchall.wire.session import Session
 
@@ -32,8 +32,9 @@ class Journey:
     """One URL on its way from the list to its result: where it goes next, and what has happened so far."""
 
     __slots__ = (
-        "attempts", "body", "due_at", "history", "home", "keeper", "method", "origin", "payload", "queued", "request",
-        "secrets", "spent", "started_at", "started_on", "target", "tries", "try_at", "try_on", "verb", "wire_time",
+        "answered_at", "attempts", "body", "due_at", "history", "home", "keeper", "last", "method", "origin", "payload",
+        "queued", "request", "secrets", "spent", "started_at", "started_on", "target", "tries", "try_at", "try_on",
+        "under_way", "verb", "wire_time",
     )  # fmt: skip
 
     def __init__(self, request: Request, home: Target, method: str, payload: bytes | None, now: float) -> None:
@@ -50,13 +51,21 @@ class Journey:
         self.started_on = 0.0
         """Seconds since the epoch."""
         self.try_at = 0.0
+        self.answered_at = 0.0
         self.try_on = 0.0
         self.wire_time = 0.0
         self.tries: list[Try] = []
-        self.restart()
+        self.last: tuple[Answer, Fault | None] | None = None
+        """What the attempt before gave."""
+        self.origin = home.origin
+        self.method = method
+        self.under_way = False
+        """Between the first hop of an attempt and its last."""
 
-    def restart(self) -> None:
-        """The next attempt begins where the list said."""
+    def begin(self) -> None:
+        """An attempt begins where the list said."""
+        self.attempts += 1
+        self.under_way = True
         self.target = self.home
         self.origin = self.home.origin
         self.secrets: Target | None = self.home
@@ -91,7 +100,9 @@ class Run:
         self._clock: Clock = options.clock or LoopClock()
         self._rng = random.Random()
         self._retry = RetryPolicy(retries=options.retries)
-        self._schedule: Schedule[Journey] = Schedule(Limits())
+        self._limits = Limits()
+        self._schedule: Schedule[Journey] = Schedule(self._limits)
+        self._accepted = frozenset(code for first, last in options.accept for code in range(first, last + 1))
         self.truncated = False
         """True: --max-run-time ended the run before the list did."""
         self._pool = Pool(
@@ -131,7 +142,7 @@ class Run:
 
     def _admit(self, request: Request) -> Journey | None:
         method = request.method or self._options.verb
-        target = request.fault or parse(request.url)
+        target = request.fault or _unsendable(request) or parse(request.url)
         if isinstance(target, Fault):
             self._deliver(_unsent(request, method, target))
             return None
@@ -139,41 +150,48 @@ class Run:
         return Journey(request, target, method, payload, self._clock.now())
 
     def _refused(self, journey: Journey, fault: Fault) -> None:
-        self._deliver(_unsent(journey.request, journey.method, fault))
+        """A job that the schedule will not send; one that had an answer before keeps that as its result."""
+        if journey.last is not None:
+            self._finish(journey, *journey.last)
+        else:
+            self._deliver(_unsent(journey.request, journey.method, fault))
 
-    async def _turn(self, journey: Journey) -> None:
+    async def _turn(self, journey: Journey, task: asyncio.Task[None]) -> None:
         """One hop, and what follows from it."""
         started = self._clock.now()
         journey.queued = started - journey.due_at
-        if not journey.spent:
+        if not journey.under_way:
             self._begin_attempt(journey, started)
         try:
-            answer = await self._hop(journey)
+            answer = await self._hop(journey, task)
         except asyncio.CancelledError:
             self._schedule.done(journey.origin, self._clock.now())
             raise
         except Exception as error:
             answer = Answer(fault=Fault(ErrorType.INTERNAL, f"{type(error).__name__}: {error}", retryable=False))
         now = self._clock.now()
-        journey.spent += now - started or 1e-9
+        journey.spent += now - started
         journey.wire_time += now - started
+        journey.answered_at = now
         self._schedule.done(journey.origin, now, _signal(answer))
         self._decide(journey, answer, now)
 
     def _begin_attempt(self, journey: Journey, now: float) -> None:
-        journey.attempts += 1
+        journey.begin()
         journey.try_at, journey.try_on = now, time.time()
         if journey.started_at is None:
             journey.started_at, journey.started_on = now, journey.try_on
 
-    async def _hop(self, journey: Journey) -> Answer:
+    async def _hop(self, journey: Journey, task: asyncio.Task[None]) -> Answer:
         options = self._options
         budget = max(options.timeout - journey.spent, 0.001) if options.timeout else 0.0
         journey.keeper = Memory(digest=options.sha256 or options.body, body=options.body) if self._keeps else None
+        has_body = journey.body is not None or journey.payload is None
         call = Call(
+            task=task,
             target=journey.target,
             method=journey.method,
-            headers=self._session.head(journey.target, journey.secrets, journey.request, body=journey.body is not None),
+            headers=self._session.head(journey.target, journey.secrets, journey.request, body=has_body),
             body=journey.body,
             keeper=journey.keeper,
             budget=budget,
@@ -199,7 +217,7 @@ class Run:
                     return
         if self._try_again(journey, answer, fault, now):
             return
-        self._finish(journey, answer, fault, now)
+        self._finish(journey, answer, fault)
 
     def _follow(self, journey: Journey, answer: Answer, location: bytes) -> Fault | None:
         """Point the journey at a redirect's target; a fault where it can't go on."""
@@ -235,8 +253,13 @@ class Run:
             return False
         wait = backoff(self._retry, journey.attempts, self._rng)
         if answer.status in THROTTLES:
-            wait = max(wait, asked_wait(answer.headers, answer.status, time.time()) or 0.0)
-        journey.restart()
+            asked = asked_wait(answer.headers, answer.status, time.time()) or 0.0
+            if asked > self._limits.retry_after_max:
+                return False
+            wait = max(wait, asked)
+        journey.last = answer, fault
+        journey.under_way = False
+        journey.origin = journey.home.origin
         journey.due_at = now + wait
         self._schedule.again(journey, now, now + wait)
         return True
@@ -254,7 +277,7 @@ class Run:
             )
         )
 
-    def _finish(self, journey: Journey, answer: Answer, fault: Fault | None, now: float) -> None:
+    def _finish(self, journey: Journey, answer: Answer, fault: Fault | None) -> None:
         options, keeper, status = self._options, journey.keeper, answer.status
         assert journey.started_at is not None
         whole = fault is None and keeper is not None
@@ -265,13 +288,13 @@ class Run:
                 url=mask(journey.request.url),
                 final_url=journey.target.shown,
                 status=status,
-                ok=fault is None and status is not None and any(a <= status <= b for a, b in options.accept),
+                ok=fault is None and status in self._accepted,
                 error_type=fault.type if fault else None,
                 error=fault.message if fault else None,
                 attempts=journey.attempts,
                 redirects=len(journey.history),
                 started_at=_utc(journey.started_on),
-                elapsed=now - journey.started_at,
+                elapsed=journey.answered_at - journey.started_at,
                 ttfb=answer.ttfb,
                 size=answer.size,
                 wire_size=answer.wire_size,
@@ -296,6 +319,11 @@ def _utc(moment: float) -> datetime:
 
 def _unsent(request: Request, method: str, fault: Fault) -> Result:
     return Result(request, method, mask(request.url), error_type=fault.type, error=fault.message)
+
+
+def _unsendable(request: Request) -> Fault | None:
+    reason = refusal(request.headers) if request.headers else None
+    return Fault(ErrorType.BAD_LINE, f"its headers: {reason}") if reason else None
 
 
 def _signal(answer: Answer) -> Signal:

@@ -11,28 +11,34 @@ import asyncio
 import functools
 import select
 from collections import OrderedDict
+from contextvars import ContextVar
 from time import monotonic
 from typing import Any
 
 import aiohttp
+from aiohttp import hdrs
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest, ConnectionKey
 from aiohttp.connector import Connection, TCPConnector
+from multidict import CIMultiDict
 
 from fetchall.records import Timings
 
 KEEPALIVE = 15.0
 """Seconds that an idle connection is kept: below the 20 s and more that servers commonly allow (nginx 75, Apache 5)."""
 
-_RELIED_ON = {
-    TCPConnector: ("_create_connection", "_release", "_cleanup", "_update_proxy_auth_header_and_build_proxy_req"),
-    ResponseHandler: ("should_close", "is_connected", "set_response_params", "data_received"),
-}
+_RELIED_ON: tuple[tuple[type, tuple[str, ...]], ...] = (
+    (TCPConnector, ("_create_connection", "_release", "_cleanup", "_update_proxy_auth_header_and_build_proxy_req")),
+    (ResponseHandler, ("should_close", "is_connected", "set_response_params", "data_received")),
+    (ClientRequest, ("update_auto_headers", "_skip_auto_headers")),
+)
 
 
 def check_aiohttp() -> None:
     """Raise RuntimeError where this aiohttp lacks what the pool is built on."""
-    missing = [f"{cls.__name__}.{name}" for cls, names in _RELIED_ON.items() for name in names if not hasattr(cls, name)]
+    missing = [f"{cls.__name__}.{name}" for cls, names in _RELIED_ON for name in names if not hasattr(cls, name)]
+    if "_retry_connection" not in aiohttp.ClientSession.ATTRS:
+        missing.append("ClientSession._retry_connection")
     if missing:
         raise RuntimeError(
             f"aiohttp {aiohttp.__version__} lacks {', '.join(missing)}, on which fetchall builds: "
@@ -41,7 +47,7 @@ def check_aiohttp() -> None:
 
 
 class Exchange:
-    """What one hop learns of its connection and its phases; it travels on the request, as `request.exchange`."""
+    """What one hop learns of its connection and its phases; the task carries it, as `EXCHANGE`."""
 
     __slots__ = (
         "connect_at", "connect_end", "dns_at", "dns_end", "fresh", "head_at", "protocol", "reused", "sent_at",
@@ -104,11 +110,17 @@ class Exchange:
         return Timings(dns=dns, connect=connect, send=send, wait=wait, receive=receive)
 
 
+EXCHANGE: ContextVar[Exchange] = ContextVar("EXCHANGE")
+"""The current task's hop: aiohttp hands nothing of the caller's own down to its connector."""
+
+
 class WireRequest(ClientRequest):
     """aiohttp's request without headers of its own making: all that is sent is decided by us."""
 
-    DEFAULT_HEADERS: dict[str, str] = {}  # type: ignore[assignment]  # noqa: RUF012
-    exchange: Exchange
+    _skip_auto_headers = CIMultiDict({hdrs.CONTENT_TYPE: None})
+
+    def update_auto_headers(self, skip_auto_headers: object) -> None:
+        """No headers but those that were handed in."""
 
 
 class Protocol(ResponseHandler):
@@ -162,8 +174,7 @@ class Connector(TCPConnector):
 
     async def connect(self, req: ClientRequest, traces: Any, timeout: Any) -> Connection:
         """A connection from the pool, or a new one within the connect timeout (DNS, TCP and TLS)."""
-        assert isinstance(req, WireRequest)
-        exchange = req.exchange
+        exchange = EXCHANGE.get()
         key = req.connection_key
         protocol = None if exchange.fresh else self._take(key)
         if protocol is None:

@@ -42,10 +42,8 @@ class Deadlines:
     def __repr__(self) -> str:
         return f"<Deadlines {len(self._pending)} pending>"
 
-    def enter(self, seconds: float) -> Deadline:
-        """Give the current task this long, until `leave`."""
-        task = asyncio.current_task()
-        assert task is not None
+    def enter(self, task: asyncio.Task[object], seconds: float) -> Deadline:
+        """Give a task this long, until `leave`; it is the one that runs, and is handed in because it knows itself."""
         deadline = Deadline(task, monotonic() + seconds)
         self._pending.add(deadline)
         if deadline.at < self._timer_at:

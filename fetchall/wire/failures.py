@@ -31,14 +31,6 @@ class BadHead(Exception):
     """The answer's head is none that HTTP knows, though the parser let it pass."""
 
 
-class Interrupted(Exception):
-    """
-    The connection ended before a whole head had come.
-
-    Raised in place of aiohttp's own exception, which would make aiohttp send the request again by itself.
-    """
-
-
 def cause(error: BaseException, *kinds: type[BaseException]) -> BaseException | None:
     """The first exception of these kinds along the chain of causes, the error itself included."""
     seen: set[int] = set()
@@ -177,7 +169,7 @@ TABLE: tuple[tuple[tuple[type[BaseException], ...], Judge], ...] = (
     ((TooLarge, TooMuch), _too_large),
     ((DecodeError,), _decode),
     ((BadHead,), _bad_head),
-    ((Interrupted, aiohttp.ServerDisconnectedError, aiohttp.ClientOSError), _interrupted),
+    ((aiohttp.ServerDisconnectedError, aiohttp.ClientOSError), _interrupted),
     ((aiohttp.ClientPayloadError,), _payload),
     ((aiohttp.ClientResponseError, http_exceptions.HttpProcessingError), _malformed),
     ((OSError,), _system),

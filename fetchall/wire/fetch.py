@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 from aiohttp import hdrs
@@ -21,11 +21,11 @@ from yarl import URL
 from fetchall.records import Answer, ErrorType, Fault, Timings
 from fetchall.urls import Target
 from fetchall.wire.body import Keeper, Tally, receive
-from fetchall.wire.connection import Connector, Exchange, WireRequest, check_aiohttp
+from fetchall.wire.connection import EXCHANGE, Connector, Exchange, WireRequest, check_aiohttp
 from fetchall.wire.credentials import Head
 from fetchall.wire.deadline import Deadlines
 from fetchall.wire.decode import Decoder, decoder
-from fetchall.wire.failures import BadHead, Interrupted, TooLarge, classify
+from fetchall.wire.failures import BadHead, TooLarge, classify
 from fetchall.wire.proxies import Proxies, Proxy
 
 MAX_LINE = 64 * 1024
@@ -42,10 +42,11 @@ BODILESS = frozenset({204, 304})
 _VERSIONS = {(1, 1): "1.1", (1, 0): "1.0"}
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """What one hop sends, and how long it may take (seconds; 0: no limit)."""
 
+    task: asyncio.Task[Any]
+    """The task that makes the call, which is cancelled when the time is up."""
     target: Target
     method: str
     headers: Head
@@ -101,13 +102,13 @@ class Fetcher:
         """Send one request and read its answer; nothing that a network or a server did is raised."""
         tally = Tally()
         exchange = Exchange(monotonic())
+        EXCHANGE.set(exchange)
         head: list[aiohttp.ClientResponse] = []
-        deadline = self._deadlines.enter(call.budget) if call.budget else None
+        deadline = self._deadlines.enter(call.task, call.budget) if call.budget else None
         try:
             return await self._answer(call, exchange, tally, head)
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if deadline is None or not deadline.expired or task is None or task.uncancel():
+            if deadline is None or not deadline.expired or call.task.uncancel():
                 raise
             fault: Fault | None = Fault(ErrorType.TIMEOUT, "not done within the timeout (--timeout)")
         except Exception as error:
@@ -124,9 +125,7 @@ class Fetcher:
             return self._described(call, exchange, tally, head[-1], fault=fault)
         return Answer(fault=fault, remote_ip=exchange.peer, reused=exchange.reused, timings=self._timings(exchange))
 
-    async def _answer(
-        self, call: Call, exchange: Exchange, tally: Tally, head: list[aiohttp.ClientResponse]
-    ) -> Answer:
+    async def _answer(self, call: Call, exchange: Exchange, tally: Tally, head: list[aiohttp.ClientResponse]) -> Answer:
         response = await self._head(call, exchange)
         head.append(response)
         exchange.head_at = monotonic()
@@ -150,8 +149,8 @@ class Fetcher:
         while True:
             try:
                 response = await self._send(call, exchange)
-            except Interrupted:
-                if not self._stale(call, exchange):
+            except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+                if isinstance(error, aiohttp.ClientConnectorError) or not self._stale(call, exchange):
                     raise
             else:
                 # A server that closes an idle connection may say so with a 408 (RFC 9110 section 15.5.9).
@@ -164,18 +163,6 @@ class Fetcher:
         return exchange.reused and not exchange.fresh and call.method in IDEMPOTENT
 
     async def _send(self, call: Call, exchange: Exchange) -> aiohttp.ClientResponse:
-        async def observed(
-            request: aiohttp.ClientRequest, handler: Callable[..., Any]
-        ) -> aiohttp.ClientResponse:
-            request.exchange = exchange  # type: ignore[attr-defined]
-            try:
-                answered: aiohttp.ClientResponse = await handler(request)
-            except aiohttp.ClientConnectorError:
-                raise
-            except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-                raise Interrupted(str(error)) from error
-            return answered
-
         headers: Head | CIMultiDict[str] = call.headers
         proxy = self._wiring.proxies.proxy_for(call.target.origin)
         extra: dict[str, Any] = {}
@@ -190,7 +177,6 @@ class Fetcher:
             URL(call.target.href, encoded=True),
             headers=headers,
             allow_redirects=False,
-            middlewares=(observed,),
             trace_request_ctx=exchange,
             **extra,
         )
@@ -241,7 +227,7 @@ class Fetcher:
             family=wiring.family,
             socket_factory=socket_factory,
         )
-        return aiohttp.ClientSession(
+        session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             request_class=WireRequest,
@@ -254,6 +240,9 @@ class Fetcher:
             max_headers=MAX_HEADERS,
             trace_configs=[_trace()] if wiring.timings else [],
         )
+        # aiohttp would send a request again by itself, once and silently, on a connection that turned out dead.
+        session._retry_connection = False
+        return session
 
 
 def _through(proxy: Proxy, call: Call) -> tuple[Head | CIMultiDict[str], dict[str, Any]]:
@@ -293,4 +282,3 @@ def _trace() -> aiohttp.TraceConfig:
     config.on_request_headers_sent.append(noting(Exchange.sent))
     config.on_request_chunk_sent.append(noting(Exchange.sent))
     return config
-

@@ -120,7 +120,7 @@ def _credentials(options: Options) -> Credentials:
         bearer=options.oauth2_bearer,
         netrc=read_netrc(default_path()) if options.netrc else None,
         cookie=options.cookie if options.cookie and "=" in options.cookie else None,
-        user_agent=options.user_agent or user_agent(),
+        user_agent=options.user_agent if options.user_agent is not None else user_agent(),
         accept="application/json" if options.json is not None else "*/*",
         accept_encoding=ACCEPT_ENCODING,
         content_type=content_type,
@@ -137,7 +137,7 @@ def _cookies(options: Options) -> Cookies | None:
         return None
     jar = Cookies()
     if options.cookie and "=" not in options.cookie:
-        jar.load(Path(options.cookie))
+        jar.load(Path(options.cookie), missing_ok=options.cookie == options.cookie_jar)
     return jar
 
 
