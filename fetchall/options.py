@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from fetchall.errors import InvalidOptions
+from fetchall.retry import USUAL, RetryOn, parse_retry_on
 from fetchall.units import Codes, parse_codes, parse_rate, parse_size
 
 Kind = Literal["flag", "switch", "value", "many"]
@@ -120,6 +121,53 @@ class Options:
         metavar="N",
         parse=parse_concurrency,
     )
+    per_host: int = _option(
+        0,
+        "--per-host",
+        help="Of these, to one origin (scheme, host, port), where redirect hops count too; 0 = no limit of its own.",
+        group=POLITENESS,
+        metavar="N",
+        parse=parse_count,
+    )
+    rate: float | None = _option(
+        None,
+        "--rate",
+        help="Request starts: 10 or 10/s, 100/m, 1000/h.",
+        group=POLITENESS,
+        metavar="N[/s|/m|/h]",
+        parse=parse_rate,
+    )
+    per_host_rate: float | None = _option(
+        None,
+        "--per-host-rate",
+        help="Request starts at one origin.",
+        group=POLITENESS,
+        metavar="N[/s|/m|/h]",
+        parse=parse_rate,
+    )
+    robots: bool = _option(
+        False,
+        "--robots",
+        help="Obey robots.txt, its Crawl-delay included (extra: robots).",
+        group=POLITENESS,
+        kind="flag",
+    )
+    max_host_errors: int = _option(
+        0,
+        "--max-host-errors",
+        help="After so many failures in a row without an answer, a host's remaining URLs are skipped; 0 = never.",
+        group=POLITENESS,
+        metavar="N",
+        parse=parse_count,
+    )
+    retry_after_max: float = _option(
+        60.0,
+        "--retry-after-max",
+        help="The longest wait that a server may ask for.",
+        group=POLITENESS,
+        metavar="SECONDS",
+        parse=parse_seconds,
+    )
     retries: int = _option(
         2,
         "--retries",
@@ -127,6 +175,38 @@ class Options:
         group=LIMITS,
         metavar="N",
         parse=parse_count,
+    )
+    retry_delay: float = _option(
+        0.5,
+        "--retry-delay",
+        help="The first wait before a retry, at most; it doubles each time, up to 30 s, and is then drawn at random.",
+        group=LIMITS,
+        metavar="SECONDS",
+        parse=parse_seconds,
+    )
+    retry_max_time: float | None = _option(
+        None,
+        "--retry-max-time",
+        help="No attempt begins later than this after the first.",
+        group=LIMITS,
+        metavar="SECONDS",
+        parse=parse_seconds,
+    )
+    retry_on: RetryOn = _option(  # noqa: RUF009 (ruff takes it for a mutable default)
+        USUAL,
+        "--retry-on",
+        help="Statuses and error types that are tried again, such as 429,500-599,timeout,dns.  [default: 408,429,500,"
+        "502-504,522,524 and failures of the network]",
+        group=LIMITS,
+        metavar="CODES,TYPES",
+        parse=parse_retry_on,
+    )
+    retry_all_methods: bool = _option(
+        False,
+        "--retry-all-methods",
+        help="Retry methods that are not idempotent too (POST): the server may act twice.",
+        group=LIMITS,
+        kind="flag",
     )
     timeout: float = _option(
         60.0,

@@ -73,7 +73,7 @@ class Brake:
     WARY = 10.0
     """Seconds after a wait that the server asked for, in which a refusal shows that the wait was not enough."""
 
-    __slots__ = ("eased_at", "interval", "refused_at", "strays", "wary_until")
+    __slots__ = ("eased_at", "interval", "refused_at", "refusing_since", "strays", "wary_until")
 
     def __init__(self) -> None:
         self.interval = 0.0
@@ -83,6 +83,8 @@ class Brake:
         """How many requests under way began before the brake was last pulled."""
         self.eased_at = 0.0
         self.wary_until = -inf
+        self.refusing_since = inf
+        """When it first refused since its last answer that was no refusal."""
 
     def pull(self, now: float, in_flight: int, pause: float) -> None:
         """Slow down after a refusal, with `in_flight` others under way; `pause`: the seconds asked for, or 0."""

@@ -41,8 +41,9 @@ class Pool(Generic[J]):
     Runs every request of a feed through the schedule and over the wire.
 
     `admit` turns a request into a job, or deals with it and gives None; `turn` takes a job one hop further and tells
-    the schedule; `refused` deals with a job that is not to be sent. A worker that finds nothing to do waits for
-    nothing in particular: whoever adds, ends or frees something wakes as many as can go.
+    the schedule; `refused` deals with a job that is not to be sent, `ungated` with origins whose rules are not known.
+    A worker that finds nothing to do waits for nothing in particular: whoever adds, ends or frees something wakes as
+    many as can go.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Pool(Generic[J]):
         admit: Callable[[Request], J | None],
         turn: Callable[[J, asyncio.Task[None]], Awaitable[None]],
         refused: Callable[[J, Fault], None],
+        ungated: Callable[[], None] = lambda: None,
         room: Callable[[], bool] = lambda: True,
         look_ahead: int = LOOK_AHEAD,
     ) -> None:
@@ -66,6 +68,7 @@ class Pool(Generic[J]):
         self._admit = admit
         self._turn = turn
         self._refused = refused
+        self._ungated = ungated
         self._room = room
         self._look_ahead = max(look_ahead, 2 * concurrency)
         self._idle: deque[asyncio.Future[J | None]] = deque()
@@ -107,7 +110,7 @@ class Pool(Generic[J]):
 
     def wake(self) -> None:
         """Something may go that could not: hand jobs to idle workers, and let the reader look."""
-        self._drain_refused()
+        self._settle()
         while self._idle and (job := self._next()) is not None:
             self._give(job)
         if self._finished():
@@ -132,8 +135,8 @@ class Pool(Generic[J]):
         try:
             while True:
                 job = self._next()
-                if schedule.refused:
-                    self._drain_refused()
+                if schedule.refused or schedule.ungated:
+                    self._settle()
                 if job is None:
                     job = await self._wait()
                     if job is None:
@@ -182,7 +185,10 @@ class Pool(Generic[J]):
         self._timer, self._timer_at = None, None
         self.wake()
 
-    def _drain_refused(self) -> None:
+    def _settle(self) -> None:
+        """Deal with what the schedule will not send, or not before something is known."""
+        if self._schedule.ungated:
+            self._ungated()
         refused = self._schedule.refused
         while refused:
             self._refused(*refused.popleft())

@@ -48,6 +48,9 @@ LONGEST_WAIT = 365 * 86_400.0
 Headers = Sequence[tuple[bytes, bytes]]
 RetryOn = frozenset[int | ErrorType]
 
+USUAL: RetryOn = TRANSIENT_STATUSES | TRANSIENT_ERRORS
+"""What is tried again unless `--retry-on` says otherwise."""
+
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
@@ -60,7 +63,7 @@ class RetryPolicy:
     max_delay: float = 30.0
     retry_max_time: float | None = None
     """No attempt begins later than this after the first; None: no bound."""
-    on: RetryOn = TRANSIENT_STATUSES | TRANSIENT_ERRORS
+    on: RetryOn = USUAL
     all_methods: bool = False
     """Also those that are not idempotent, although the server may have acted on the first attempt."""
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from fetchall.gate import Bound, Gate, Visit
 from fetchall.options import Clock, Options
 from fetchall.pool import LoopClock, Pool
 from fetchall.records import Answer, ErrorType, Fault, Hop, Request, Result, Try
@@ -57,8 +58,11 @@ class Journey:
         self.tries: list[Try] = []
         self.last: tuple[Answer, Fault | None] | None = None
         """What the attempt before gave."""
+        self.target = home
         self.origin = home.origin
         self.method = method
+        self.history: list[Hop] = []
+        self.keeper: Memory | None = None
         self.under_way = False
         """Between the first hop of an attempt and its last."""
 
@@ -72,10 +76,10 @@ class Journey:
         """Whose credentials it still carries."""
         self.method = self.verb
         self.body = self.payload
-        self.history: list[Hop] = []
+        self.history = []
         self.spent = 0.0
         """Seconds on the wire in this attempt."""
-        self.keeper: Memory | None = None
+        self.keeper = None
 
 
 class Run:
@@ -99,13 +103,28 @@ class Run:
         self._deliver = deliver
         self._clock: Clock = options.clock or LoopClock()
         self._rng = random.Random()
-        self._retry = RetryPolicy(retries=options.retries)
-        self._limits = Limits()
-        self._schedule: Schedule[Journey] = Schedule(self._limits)
+        self._retry = RetryPolicy(
+            retries=options.retries,
+            retry_delay=options.retry_delay,
+            retry_max_time=options.retry_max_time,
+            on=options.retry_on,
+            all_methods=options.retry_all_methods,
+        )
+        self._schedule: Schedule[Bound] = Schedule(
+            Limits(
+                per_host=options.per_host,
+                rate=options.rate,
+                per_host_rate=options.per_host_rate,
+                max_host_errors=options.max_host_errors,
+                retry_after_max=options.retry_after_max,
+            ),
+            gate=options.robots,
+        )
+        self._gate = Gate(self._schedule, session, self._fetcher, self._retry, self._clock, options.timeout)
         self._accepted = frozenset(code for first, last in options.accept for code in range(first, last + 1))
         self.truncated = False
         """True: --max-run-time ended the run before the list did."""
-        self._pool = Pool(
+        self._pool: Pool[Bound] = Pool(
             options.concurrency,
             self._schedule,
             feed,
@@ -113,6 +132,7 @@ class Run:
             admit=self._admit,
             turn=self._turn,
             refused=self._refused,
+            ungated=self._gate.visit_new,
             room=room,
         )
         self.stop = self._pool.stop
@@ -149,14 +169,28 @@ class Run:
         payload = request.body if request.body is not None else self._session.body
         return Journey(request, target, method, payload, self._clock.now())
 
-    def _refused(self, journey: Journey, fault: Fault) -> None:
-        """A job that the schedule will not send; one that had an answer before keeps that as its result."""
-        if journey.last is not None:
-            self._finish(journey, *journey.last)
-        else:
-            self._deliver(_unsent(journey.request, journey.method, fault))
+    def _refused(self, journey: Bound, fault: Fault) -> None:
+        """
+        A job that the schedule will not send.
 
-    async def _turn(self, journey: Journey, task: asyncio.Task[None]) -> None:
+        A retry keeps the answer that it had as its result; a redirect's next hop has its redirect's, with the reason.
+        """
+        assert isinstance(journey, Journey)
+        if journey.last is None:
+            self._deliver(_unsent(journey.request, journey.method, fault))
+        elif journey.under_way:
+            self._finish(journey, journey.last[0], fault)
+        else:
+            self._finish(journey, *journey.last)
+
+    async def _turn(self, job: Bound, task: asyncio.Task[None]) -> None:
+        if isinstance(job, Journey):
+            await self._advance(job, task)
+        else:
+            assert isinstance(job, Visit)
+            await self._gate.turn(job, task)
+
+    async def _advance(self, journey: Journey, task: asyncio.Task[None]) -> None:
         """One hop, and what follows from it."""
         started = self._clock.now()
         journey.queued = started - journey.due_at
@@ -212,6 +246,7 @@ class Run:
             if location:
                 fault = self._follow(journey, answer, location)
                 if fault is None:
+                    journey.last = answer, None
                     journey.due_at = now
                     self._schedule.again(journey, now)
                     return
@@ -242,21 +277,24 @@ class Run:
         assert journey.started_at is not None
         if self._options.timings:
             self._note_try(journey, answer, fault, now)
-        if not worth_retrying(
-            self._retry,
-            method=journey.method,
-            status=answer.status,
-            fault=fault,
-            attempts=journey.attempts,
-            elapsed=now - journey.started_at,
-        ):
+        if fault is None and answer.status not in self._retry.on:
             return False
         wait = backoff(self._retry, journey.attempts, self._rng)
         if answer.status in THROTTLES:
             asked = asked_wait(answer.headers, answer.status, time.time()) or 0.0
-            if asked > self._limits.retry_after_max:
+            if asked > self._options.retry_after_max:
                 return False
             wait = max(wait, asked)
+        if not worth_retrying(
+            self._retry,
+            method=journey.verb,
+            status=answer.status,
+            fault=fault,
+            attempts=journey.attempts,
+            elapsed=now + wait - journey.started_at,
+            redirects=len(journey.history),
+        ):
+            return False
         journey.last = answer, fault
         journey.under_way = False
         journey.origin = journey.home.origin

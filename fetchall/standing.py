@@ -95,8 +95,10 @@ class Standing(Generic[J]):
         pause = signal.pause if signal.pause and signal.pause > 0 else 0.0
         if signal.throttled:
             return self._slow_down(now, in_flight, pause, stray)
-        if self.brake is not None and not stray and self.brake.ease(now):
-            self.brake = None
+        if self.brake is not None:
+            self.brake.refusing_since = inf
+            if not stray and self.brake.ease(now):
+                self.brake = None
         # An answer that was no refusal may say that its quota is used up. That pauses, but bans nobody.
         return now + pause if pause <= self.limits.retry_after_max else -inf
 
@@ -110,12 +112,18 @@ class Standing(Generic[J]):
 
     def _slow_down(self, now: float, in_flight: int, pause: float, stray: bool) -> float:
         brake = self.brake = self.brake or Brake()
+        brake.refusing_since = min(brake.refusing_since, now)
         if not stray:
             brake.pull(now, in_flight, pause)
-        longest = self.limits.retry_after_max
-        if pause <= longest:
-            return now + max(brake.interval, pause)
-        if now + pause > self.until:
-            message = f"{self.origin} asked to wait {pause:.0f} s, longer than the {longest:g} s of --retry-after-max"
-            self.fault, self.until = Fault(ErrorType.RATE_LIMITED, message, retryable=False), now + pause
-        return now + brake.interval
+        longest, refused_for = self.limits.retry_after_max, now - brake.refusing_since
+        if pause > longest:
+            self._ban(now + pause, f"asked to wait {pause:.0f} s", longest)
+        elif refused_for > longest + brake.WARY:
+            # Ten thousand URLs at two a minute are three days: who refuses that long asks for longer, too.
+            self._ban(now + longest, f"refused everything for {refused_for:.0f} s", longest)
+        return now + max(brake.interval, pause if pause <= longest else 0.0)
+
+    def _ban(self, until: float, what: str, longest: float) -> None:
+        if until > self.until:
+            message = f"{self.origin} {what}, longer than the {longest:g} s of --retry-after-max"
+            self.fault, self.until = Fault(ErrorType.RATE_LIMITED, message, retryable=False), until

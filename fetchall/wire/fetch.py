@@ -53,6 +53,8 @@ class Call(NamedTuple):
     body: bytes | None = None
     keeper: Keeper | None = None
     budget: float = 0.0
+    cap: int = 0
+    """Decoded bytes that are taken; 0: as many as the session's cap."""
     follow: bool = True
     """The body of a redirect that names a location is not read."""
 
@@ -182,7 +184,7 @@ class Fetcher:
         )
 
     async def _body(self, call: Call, response: aiohttp.ClientResponse, tally: Tally) -> None:
-        cap = self._wiring.body_cap
+        cap = call.cap or self._wiring.body_cap
         codings = response.headers.getall(hdrs.CONTENT_ENCODING, None)
         layers: Decoder | None = decoder(", ".join(codings), limit=cap) if codings else None
         if layers is None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import aiohttp
 
-from fetchall import __version__
+from fetchall import __version__, robots
 from fetchall.errors import InvalidOptions
 from fetchall.options import Options
 from fetchall.records import Answer, Fault, Request
@@ -41,14 +41,14 @@ class Session:
 
     def __init__(self, options: Options, environ: Mapping[str, str] = os.environ) -> None:
         self._options = options
+        if options.robots:
+            robots.check_installed()
         self.body = _body(options)
         """What requests send that bring no body of their own."""
         self._cookies = _cookies(options)
         self._credentials = _credentials(options)
         self._proxies = Proxies(proxy=options.proxy, noproxy=options.noproxy, environ=environ)
-        self._ssl = tls.context(
-            insecure=options.insecure, cacert=options.cacert, cert=options.cert, key=options.key
-        )
+        self._ssl = tls.context(insecure=options.insecure, cacert=options.cacert, cert=options.cert, key=options.key)
         self._overrides = _overrides(options.resolve)
 
     def open(self) -> Fetcher:
@@ -158,5 +158,3 @@ def _overrides(entries: Sequence[str]) -> dict[tuple[str, int], list[str]]:
             raise InvalidOptions(f"--resolve {entry}: write HOST:PORT:ADDRESS, such as example.com:443:127.0.0.1")
         found[host.lower(), number] = listed
     return found
-
-
