@@ -266,6 +266,13 @@ class Options:
         metavar="N",
         parse=parse_count,
     )
+    location_trusted: bool = _option(
+        False,
+        "--location-trusted",
+        help="Send credentials, your own headers and bodies on to other origins that a redirect names.",
+        group=REQUEST,
+        kind="flag",
+    )
     method: str | None = _option(
         None,
         "-X",
@@ -332,6 +339,9 @@ class Options:
         metavar="NAME:PASSWORD",
     )
     netrc: bool = _option(False, "-n", "--netrc", help="Take credentials from ~/.netrc.", group=SECURITY, kind="flag")
+    netrc_file: str | None = _option(
+        None, "--netrc-file", help="Take credentials from this netrc file.", group=SECURITY, metavar="FILE"
+    )
     oauth2_bearer: str | None = _option(
         None,
         "--oauth2-bearer",
@@ -378,6 +388,13 @@ class Options:
     )
     ipv4: bool = _option(False, "-4", "--ipv4", help="IPv4 addresses only.", group=NETWORK, kind="flag")
     ipv6: bool = _option(False, "-6", "--ipv6", help="IPv6 addresses only.", group=NETWORK, kind="flag")
+    block_private: bool = _option(
+        False,
+        "--block-private",
+        help="Refuse addresses that are not public, for names, redirects, --resolve and robots.txt as well.",
+        group=NETWORK,
+        kind="flag",
+    )
     accept: Codes = _option(  # noqa: RUF009 (ruff takes it for a mutable default)
         ((100, 399),),
         "--accept",

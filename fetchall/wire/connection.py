@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import select
+import socket
 from collections import OrderedDict
 from contextvars import ContextVar
 from time import monotonic
@@ -19,10 +20,11 @@ import aiohttp
 from aiohttp import hdrs
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest, ConnectionKey
-from aiohttp.connector import Connection, TCPConnector
+from aiohttp.connector import AddrInfoType, Connection, TCPConnector
 from multidict import CIMultiDict
 
 from fetchall.records import Timings
+from fetchall.wire.guard import BlockedAddress, guarded_socket_factory
 
 KEEPALIVE = 15.0
 """Seconds that an idle connection is kept: below the 20 s and more that servers commonly allow (nginx 75, Apache 5)."""
@@ -50,12 +52,14 @@ class Exchange:
     """What one hop learns of its connection and its phases; the task carries it, as `EXCHANGE`."""
 
     __slots__ = (
-        "connect_at", "connect_end", "dns_at", "dns_end", "fresh", "head_at", "protocol", "reused", "sent_at",
-        "started_at", "taken_at",
+        "blocked", "connect_at", "connect_end", "dns_at", "dns_end", "fresh", "head_at", "protocol", "reused",
+        "sent_at", "started_at", "taken_at",
     )  # fmt: skip
 
     def __init__(self, started_at: float) -> None:
         self.started_at = started_at
+        self.blocked: BlockedAddress | None = None
+        """An address that was not dialled."""
         self.fresh = False
         """True: take no connection from the pool."""
         self.protocol: Protocol | None = None
@@ -112,6 +116,20 @@ class Exchange:
 
 EXCHANGE: ContextVar[Exchange] = ContextVar("EXCHANGE")
 """The current task's hop: aiohttp hands nothing of the caller's own down to its connector."""
+
+
+def guarded(address: AddrInfoType) -> socket.socket:
+    """
+    A socket for a public address; raises `BlockedAddress` for any other, and notes it on the exchange.
+
+    It is asked for each address just before connecting, so it sees what a name, a literal or a redirect came to. The
+    note is needed because several failed addresses end in one exception that names none of them.
+    """
+    try:
+        return guarded_socket_factory(address)
+    except BlockedAddress as refused:
+        EXCHANGE.get().blocked = refused
+        raise
 
 
 class WireRequest(ClientRequest):

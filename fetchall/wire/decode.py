@@ -144,9 +144,7 @@ class _Brotli:
             chunk = self._step(data[start : start + PIECE])
             yield chunk
             # It says that it can accept more as soon as its input is used up, though output may be left.
-            while not self._stream.is_finished() and (
-                len(chunk) >= CHUNK or not self._stream.can_accept_more_data()
-            ):
+            while not self._stream.is_finished() and (len(chunk) >= CHUNK or not self._stream.can_accept_more_data()):
                 chunk = self._step(b"")
                 yield chunk
 

@@ -114,7 +114,9 @@ class Fetcher:
                 raise
             fault: Fault | None = Fault(ErrorType.TIMEOUT, "not done within the timeout (--timeout)")
         except Exception as error:
-            fault = classify(error, https=call.target.origin.scheme == "https")
+            # Of several addresses one may have been refused and another have failed: nothing was connected to.
+            refused = exchange.blocked if exchange.protocol is None else None
+            fault = classify(refused or error, https=call.target.origin.scheme == "https")
             if fault is None:
                 raise
         finally:

@@ -20,11 +20,12 @@ from fetchall.options import Options
 from fetchall.records import Answer, Fault, Request
 from fetchall.urls import Target
 from fetchall.wire import tls
+from fetchall.wire.connection import guarded
 from fetchall.wire.cookies import Cookies
 from fetchall.wire.credentials import Credentials, Head, parse_header
 from fetchall.wire.decode import ACCEPT_ENCODING
 from fetchall.wire.fetch import Fetcher, Wiring
-from fetchall.wire.netrc import default_path, read_netrc
+from fetchall.wire.netrc import NetrcMap, default_path, read_netrc
 from fetchall.wire.proxies import Proxies
 from fetchall.wire.resolver import ThreadResolver
 
@@ -99,6 +100,7 @@ class Session:
                 family=family,
                 proxies=self._proxies,
                 timings=options.timings,
+                socket_factory=guarded if options.block_private else None,
             )
         )
 
@@ -118,13 +120,20 @@ def _credentials(options: Options) -> Credentials:
         headers=[given for given in map(parse_header, options.header) if given is not None],
         user=options.user,
         bearer=options.oauth2_bearer,
-        netrc=read_netrc(default_path()) if options.netrc else None,
+        netrc=_logins(options),
         cookie=options.cookie if options.cookie and "=" in options.cookie else None,
         user_agent=options.user_agent if options.user_agent is not None else user_agent(),
         accept="application/json" if options.json is not None else "*/*",
         accept_encoding=ACCEPT_ENCODING,
         content_type=content_type,
+        trusted=options.location_trusted,
     )
+
+
+def _logins(options: Options) -> NetrcMap | None:
+    if options.netrc_file is not None:
+        return read_netrc(Path(options.netrc_file))
+    return read_netrc(default_path()) if options.netrc else None
 
 
 def _body(options: Options) -> bytes | None:
