@@ -234,6 +234,13 @@ class Options:
         metavar="SECONDS",
         parse=parse_seconds,
     )
+    dedupe: bool = _option(
+        False,
+        "--dedupe",
+        help="Fetch each distinct URL once; every line still has its row, with duplicate_of.",
+        group=RUN,
+        kind="flag",
+    )
     max_run_time: float | None = _option(
         None,
         "--max-run-time",
@@ -487,6 +494,13 @@ class Reporting:
         False,
         "--demo",
         help="Fetch a practice site that fetchall itself serves on loopback; no network needed.",
+        group=RUN,
+        kind="flag",
+    )
+    plan: bool = _option(
+        False,
+        "--plan",
+        help="Send nothing: count URLs, hosts, duplicates and bad lines, and say how long it takes at least.",
         group=RUN,
         kind="flag",
     )

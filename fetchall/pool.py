@@ -42,6 +42,7 @@ class Pool(Generic[J]):
 
     `admit` turns a request into a job, or deals with it and gives None; `turn` takes a job one hop further and tells
     the schedule; `refused` deals with a job that is not to be sent, `ungated` with origins whose rules are not known.
+    `room` says whether results can be taken, `held` how many requests wait outside the schedule.
     A worker that finds nothing to do waits for nothing in particular: whoever adds, ends or frees something wakes as
     many as can go.
     """
@@ -58,6 +59,7 @@ class Pool(Generic[J]):
         refused: Callable[[J, Fault], None],
         ungated: Callable[[], None] = lambda: None,
         room: Callable[[], bool] = lambda: True,
+        held: Callable[[], int] = lambda: 0,
         look_ahead: int = LOOK_AHEAD,
     ) -> None:
         self.permits = asyncio.BoundedSemaphore(concurrency)
@@ -70,6 +72,7 @@ class Pool(Generic[J]):
         self._refused = refused
         self._ungated = ungated
         self._room = room
+        self._held = held
         self._look_ahead = max(look_ahead, 2 * concurrency)
         self._idle: deque[asyncio.Future[J | None]] = deque()
         self._hungry = asyncio.Event()
@@ -198,7 +201,7 @@ class Pool(Generic[J]):
         if self._exhausted or not self._room():
             return 0
         bound = self._look_ahead if self._idle else self._concurrency
-        return max(0, min(bound - self._schedule.waiting, self._concurrency))
+        return max(0, min(bound - self._schedule.waiting - self._held(), self._concurrency))
 
     def _feed_more(self) -> None:
         if not self._hungry.is_set() and self._wanted():

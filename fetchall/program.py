@@ -25,6 +25,7 @@ from fetchall.person import Person
 from fetchall.report import Report
 from fetchall.rows import Columns, dumps, summary_fields, timing_fields
 from fetchall.signals import Signals
+from fetchall.sinks.outlet import write_whole
 from fetchall.source import STDIN, check_sources, count, read_sources
 from fetchall.source.feed import Feed, IterableFeed, ThreadFeed
 from fetchall.tally import Tally
@@ -41,6 +42,8 @@ def run(sources: Sequence[str], options: Options, reporting: Reporting) -> int:
     try:
         check_sources(sources)
         check_outputs(reporting, sources)
+        if reporting.plan:
+            return _plan(sources, options, reporting)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(_Command(sources, options, reporting, person).go())
     except (InvalidOptions, MissingExtra) as error:
@@ -207,16 +210,30 @@ class _Command:
         if path == STDOUT:
             os.write(sys.stdout.fileno(), document + b"\n")
         elif path is not None:
-            part = f"{path}.part"
-            with open(part, "wb") as file:
-                file.write(document + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, path)
+            write_whole(path, document + b"\n")
 
     def _verdict(self, tally: Tally) -> int:
         bad = {"any": tally.failed, "error": tally.errors.total(), "never": 0}[self._reporting.fail_on]
         return NOT_OK if bad else OK
+
+
+def _plan(sources: Sequence[str], options: Options, reporting: Reporting) -> int:
+    """Read the list and send nothing."""
+    from fetchall.plan import Plan
+
+    plan = Plan(options)
+    for batch in read_sources(sources):
+        plan.add(batch)
+    plan.close()
+    document = dumps(plan.fields()) + b"\n"
+    for path in reporting.output:
+        if path != STDOUT:
+            write_whole(path, document)
+    if STDOUT in reporting.output or reporting.format in ("json", "jsonl"):
+        os.write(1, document)
+    elif not reporting.quiet:
+        print(plan.text())
+    return OK
 
 
 def _spooled(stack: AsyncExitStack) -> int:

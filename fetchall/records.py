@@ -188,6 +188,8 @@ class Result:
     sha256: str | None = None
     body: bytes | None = None
     file: str | None = None
+    duplicate_of: int | None = None
+    """The index of the row that was fetched for this one as well."""
 
     @property
     def index(self) -> int:

@@ -30,6 +30,7 @@ class Columns:
     timings: bool = False
     sha256: bool = False
     body: bool = False
+    dedupe: bool = False
 
     @classmethod
     def of(cls, options: Options) -> Columns:
@@ -39,6 +40,7 @@ class Columns:
             timings=options.timings,
             sha256=options.sha256 or options.body,
             body=options.body,
+            dedupe=options.dedupe,
         )
 
 
@@ -111,6 +113,8 @@ def fields(result: Result, columns: Columns) -> dict[str, Any]:
         row["sha256"] = result.sha256
     if columns.body:
         row.update(body_fields(result))
+    if columns.dedupe:
+        row["duplicate_of"] = result.duplicate_of
     if result.file is not None:
         row["file"] = result.file
     if result.request.input is not None:

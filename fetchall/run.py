@@ -13,73 +13,22 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from fetchall.dedupe import Duplicates, key_of
 from fetchall.gate import Bound, Gate, Visit
+from fetchall.journey import Journey
 from fetchall.options import Clock, Options
 from fetchall.pool import LoopClock, Pool
 from fetchall.records import Answer, ErrorType, Fault, Hop, Request, Result, Try
 from fetchall.retry import RetryPolicy, asked_wait, backoff, worth_retrying
 from fetchall.schedule import Limits, Schedule, Signal
 from fetchall.source.feed import Feed
-from fetchall.urls import Target, follow, mask, parse
+from fetchall.urls import follow, mask, parse
 from fetchall.wire.body import Memory
 from fetchall.wire.credentials import next_request, refusal
 from fetchall.wire.fetch import REDIRECTS, Call, Fetcher
 from fetchall.wire.session import Session
 
 THROTTLES = frozenset({429, 503})
-
-
-class Journey:
-    """One URL on its way from the list to its result: where it goes next, and what has happened so far."""
-
-    __slots__ = (
-        "answered_at", "attempts", "body", "due_at", "history", "home", "keeper", "last", "method", "origin", "payload",
-        "queued", "request", "secrets", "spent", "started_at", "started_on", "target", "tries", "try_at", "try_on",
-        "under_way", "verb", "wire_time",
-    )  # fmt: skip
-
-    def __init__(self, request: Request, home: Target, method: str, payload: bytes | None, now: float) -> None:
-        self.request = request
-        self.home = home
-        self.verb = method
-        self.payload = payload
-        self.due_at = now
-        """When it began to wait for its turn."""
-        self.queued = 0.0
-        self.attempts = 0
-        self.started_at: float | None = None
-        """On the clock."""
-        self.started_on = 0.0
-        """Seconds since the epoch."""
-        self.try_at = 0.0
-        self.answered_at = 0.0
-        self.try_on = 0.0
-        self.wire_time = 0.0
-        self.tries: list[Try] = []
-        self.last: tuple[Answer, Fault | None] | None = None
-        """What the attempt before gave."""
-        self.target = home
-        self.origin = home.origin
-        self.method = method
-        self.history: list[Hop] = []
-        self.keeper: Memory | None = None
-        self.under_way = False
-        """Between the first hop of an attempt and its last."""
-
-    def begin(self) -> None:
-        """An attempt begins where the list said."""
-        self.attempts += 1
-        self.under_way = True
-        self.target = self.home
-        self.origin = self.home.origin
-        self.secrets: Target | None = self.home
-        """Whose credentials it still carries."""
-        self.method = self.verb
-        self.body = self.payload
-        self.history = []
-        self.spent = 0.0
-        """Seconds on the wire in this attempt."""
-        self.keeper = None
 
 
 class Run:
@@ -120,6 +69,7 @@ class Run:
             ),
             gate=options.robots,
         )
+        self._duplicates = Duplicates() if options.dedupe else None
         self._gate = Gate(self._schedule, session, self._fetcher, self._retry, self._clock, options.timeout)
         self._accepted = frozenset(code for first, last in options.accept for code in range(first, last + 1))
         self.truncated = False
@@ -134,6 +84,7 @@ class Run:
             refused=self._refused,
             ungated=self._gate.visit_new,
             room=room,
+            held=lambda: self._duplicates.held if self._duplicates is not None else 0,
         )
         self.stop = self._pool.stop
         self.abandon = self._pool.abandon
@@ -155,6 +106,8 @@ class Run:
             if timer is not None:
                 timer.cancel()
             await self._session.close()
+            if self._duplicates is not None:
+                self._duplicates.close()
 
     def _time_is_up(self) -> None:
         self.truncated = True
@@ -167,7 +120,15 @@ class Run:
             self._deliver(_unsent(request, method, target))
             return None
         payload = request.body if request.body is not None else self._session.body
-        return Journey(request, target, method, payload, self._clock.now())
+        journey = Journey(request, target, method, payload, self._clock.now())
+        if self._duplicates is not None:
+            journey.key = key_of(request, target, method)
+            known = self._duplicates.first(journey.key, request)
+            if isinstance(known, Result):
+                self._deliver(known)
+            if known is not True:
+                return None
+        return journey
 
     def _refused(self, journey: Bound, fault: Fault) -> None:
         """
@@ -177,7 +138,7 @@ class Run:
         """
         assert isinstance(journey, Journey)
         if journey.last is None:
-            self._deliver(_unsent(journey.request, journey.method, fault))
+            self._give(journey, _unsent(journey.request, journey.method, fault))
         elif journey.under_way:
             self._finish(journey, journey.last[0], fault)
         else:
@@ -319,7 +280,8 @@ class Run:
         options, keeper, status = self._options, journey.keeper, answer.status
         assert journey.started_at is not None
         whole = fault is None and keeper is not None
-        self._deliver(
+        self._give(
+            journey,
             Result(
                 request=journey.request,
                 method=journey.method,
@@ -347,8 +309,15 @@ class Run:
                 tries=tuple(journey.tries) if options.timings else None,
                 sha256=keeper.sha256 if whole and keeper else None,
                 body=keeper.body if whole and keeper else None,
-            )
+            ),
         )
+
+    def _give(self, journey: Journey, result: Result) -> None:
+        """The result of a journey, and of all that waited for it."""
+        self._deliver(result)
+        if journey.key is not None and self._duplicates is not None:
+            for twin in self._duplicates.finished(journey.key, result):
+                self._deliver(twin)
 
 
 def _utc(moment: float) -> datetime:

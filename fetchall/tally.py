@@ -106,19 +106,25 @@ class Tally:
         """Count one result."""
         self.urls += 1
         self.ok += result.ok
+        if result.duplicate_of is not None:
+            self._add_outcome(result)
+            return
         if result.attempts > 1:
             self.retries += result.attempts - 1
         self.bytes += result.size or 0
         self.wire_bytes += result.wire_size or 0
         self.wire_time += result.wire_time
+        self._add_outcome(result)
+        if result.status is not None and result.elapsed is not None:
+            self.histogram.add(result.elapsed)
+        if result.final_url is not None:
+            self._add_host(result, host_of(result.final_url))
+
+    def _add_outcome(self, result: Result) -> None:
         if result.error_type is not None:
             self.errors[result.error_type.value] += 1
         if result.status is not None:
             self.status[result.status] += 1
-            if result.elapsed is not None:
-                self.histogram.add(result.elapsed)
-        if result.final_url is not None:
-            self._add_host(result, host_of(result.final_url))
 
     def _add_host(self, result: Result, host: str) -> None:
         times = self._hosts.get(host)

@@ -165,6 +165,16 @@ class StandardStream:
             asyncio.get_running_loop().remove_writer(self._descriptor)
 
 
+def write_whole(path: str, data: bytes) -> None:
+    """A small file that is there whole or not at all; raises OSError."""
+    part = f"{path}{PART}"
+    with open(part, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, path)
+
+
 def _write_all(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
