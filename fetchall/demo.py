@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 PORT = 8642
 _HOST = "127.0.0.1"
+_SITES = 3
 _PORTS_TRIED = 50
 _BACKLOG = 1024
 """asyncio's own 100 drops connections, and costs them a second each, where hundreds arrive at once."""
@@ -39,13 +40,15 @@ class Page(NamedTuple):
     """
     One row of the table: what is served at a path, after how many milliseconds.
 
-    A `{}` in the path becomes 1, 2, 3 …: one URL for each of the latencies.
+    A `{}` in the path becomes 1, 2, 3 …: one URL for each of the latencies. The sites are ports, and so hosts to be
+    polite to: what 1 and 2 ask of a client, to wait and to slow down, is nothing to 0.
     """
 
     path: str
     answer: str
     detail: int | str
     ms: tuple[int, ...]
+    site: int = 0
 
 
 # fmt: off
@@ -70,12 +73,14 @@ PAGES = (
     Page("/errors/missing",       "status",   404,                (15,)),
     Page("/errors/gone",          "status",   410,                (15,)),
     Page("/errors/broken",        "status",   500,                (90,)),
-    Page("/flaky/once",           "flaky",    1,                  (30,)),
-    Page("/flaky/twice",          "flaky",    2,                  (30,)),
-    Page("/busy",                 "busy",     1,                  (20,)),
     Page("/cut/body",             "cut",      24_000,             (60,)),
     Page("/cut/gzip",             "gzip cut", 40,                 (60,)),
     Page("/cut/connection",       "closed",   "",                 (40,)),
+    Page("/flaky/once",           "flaky",    1,                  (30,), 1),
+    Page("/flaky/twice",          "flaky",    2,                  (30,), 1),
+    Page("/flaky/never",          "html",     1,                  (30,), 1),
+    Page("/busy",                 "busy",     1,                  (20,), 2),
+    Page("/busy/not",             "html",     1,                  (20,), 2),
     Page("/articles/long/{}",     "gzip",     120,                (110, 75, 140, 90, 105, 80)),
     Page("/images/{}.png",        "png",      64,                 (30, 25, 45, 35, 60, 30, 40, 55, 25, 50, 35, 30)),
     Page("/cafe/menu",            "latin-1",  "",                 (40,)),
@@ -104,6 +109,7 @@ class Spot(NamedTuple):
     answer: str
     detail: int | str
     seconds: float
+    site: int = 0
 
 
 _NOWHERE = Spot("", "status", 404, 0.0)
@@ -121,7 +127,7 @@ class Reply(NamedTuple):
 def spots(pages: tuple[Page, ...] = PAGES) -> list[Spot]:
     """The table's rows spread out, in the order of the list."""
     return [
-        Spot(page.path.replace("{}", str(number)), page.answer, page.detail, ms / 1000)
+        Spot(page.path.replace("{}", str(number)), page.answer, page.detail, ms / 1000, page.site)
         for page in pages
         for number, ms in enumerate(page.ms, start=1)
     ]
@@ -132,24 +138,29 @@ class PracticeSite:
     The site while it is open: `async with PracticeSite() as site: fetch(site.urls)`.
 
     A port that is taken moves it to the next free one; 0 lets the system choose. Raises OSError where none can be had.
-    A request for the first URL of the list begins a pass: what fails at first does so in each pass alike.
+    When the first URL of the list is asked for again, a pass begins: what fails at first does so in each pass alike.
     """
 
     def __init__(self, port: int = PORT) -> None:
-        self.port = port
         self._asked = port
+        self._ports = [port]
         self._spots = {spot.path: spot for spot in spots(PAGES + HOPS)}
         self._seen: Counter[str] = Counter()
 
     @property
+    def port(self) -> int:
+        """Where the site itself listens; its neighbours do so on the next free ports."""
+        return self._ports[0]
+
+    @property
     def base(self) -> str:
-        """Where the site begins, without a slash at the end."""
+        """Where the site itself begins, without a slash at the end."""
         return f"http://{_HOST}:{self.port}"
 
     @property
     def urls(self) -> list[str]:
         """The list, the same and in the same order at every run."""
-        return [self.base + spot.path for spot in spots()]
+        return [f"http://{_HOST}:{self._ports[spot.site]}{spot.path}" for spot in spots()]
 
     @property
     def moved(self) -> bool:
@@ -161,35 +172,47 @@ class PracticeSite:
         from aiohttp import web
 
         self._server = web.Server(self._handle, access_log=None, logger=_log)
-        self._listener = await self._listen()
-        self.port = self._listener.sockets[0].getsockname()[1]
+        self._ports = []
+        self._listeners: list[asyncio.Server] = []
+        try:
+            for _ in range(_SITES):
+                await self._open(self._ports[-1] + 1 if self._asked and self._ports else self._asked)
+        except BaseException:
+            await self.__aexit__(None, None, None)
+            raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close it, and every connection to it."""
-        self._listener.close()
+        for listener in self._listeners:
+            listener.close()
         self._server.pre_shutdown()
         await self._server.shutdown(_CLOSE_SECONDS)
-        await self._listener.wait_closed()
+        for listener in self._listeners:
+            await listener.wait_closed()
 
-    async def _listen(self) -> asyncio.Server:
-        """The first free port from the one that was asked for; Windows says EACCES of those that it keeps back."""
-        last = min(self._asked + _PORTS_TRIED, 65_535)
-        for port in range(self._asked, last + 1):
+    async def _open(self, first: int) -> None:
+        """Listen on the first free port from this one on; Windows says EACCES of those that it keeps back."""
+        last = min(first + _PORTS_TRIED, 65_535)
+        loop = asyncio.get_running_loop()
+        for port in range(first, last + 1):
             try:
-                loop = asyncio.get_running_loop()
-                return await loop.create_server(self._server, _HOST, port, backlog=_BACKLOG)
+                listener = await loop.create_server(self._server, _HOST, port, backlog=_BACKLOG)
             except OSError as error:
                 if error.errno not in (errno.EADDRINUSE, errno.EACCES):
                     raise
-        raise OSError(errno.EADDRINUSE, f"no free port from {self._asked} to {last} for the practice site")
+            else:
+                self._listeners.append(listener)
+                self._ports.append(listener.sockets[0].getsockname()[1])
+                return
+        raise OSError(errno.EADDRINUSE, f"no free port from {first} to {last} for the practice site")
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request, after its latency."""
         path = request.raw_path
-        if path == PAGES[0].path:
+        if path == PAGES[0].path and self._seen[path]:
             self._seen.clear()
         spot = self._spots.get(path, _NOWHERE)
         self._seen[spot.path] += 1

@@ -96,23 +96,23 @@ class Lane(Generic[J]):
             self.later = []
         heappush(self.later, (at, number, job, passes))
 
-    def sift(self, refuses: Callable[[J, float, bool], Fault | None], now: float) -> list[tuple[J, Fault]]:
-        """Take out whoever is refused, each with its fault: asked of the job, when it would go, and its pass."""
+    def sift(self, refuses: Callable[[J, bool], Fault | None]) -> list[tuple[J, Fault]]:
+        """Take out whoever is refused, each with its fault; `refuses` is told whether a job passes the gate."""
         refused: list[tuple[J, Fault]] = []
 
-        def stays(job: J, due: float = now, passes: bool = False) -> bool:
-            fault = refuses(job, due, passes)
+        def stays(job: J, passes: bool = False) -> bool:
+            fault = refuses(job, passes)
             if fault is not None:
                 refused.append((job, fault))
             return fault is None
 
         if self.passes:
-            self.passes = deque(job for job in self.passes if stays(job, passes=True))
+            self.passes = deque(job for job in self.passes if stays(job, True))
         if self.first:
             self.first = deque(filter(stays, self.first))
         if self.line:
             self.line = deque(filter(stays, self.line))
         if self.later:
-            self.later = [entry for entry in self.later if stays(entry[2], entry[0], entry[3])]
+            self.later = [entry for entry in self.later if stays(entry[2], entry[3])]
             heapify(self.later)
         return refused

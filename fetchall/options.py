@@ -257,6 +257,30 @@ class Options:
         metavar="SIZE",
         parse=parse_size,
     )
+    limit_rate: int = _option(
+        0,
+        "--limit-rate",
+        help="Bytes a second of all bodies together: 500k, 2M; 0 = no limit.",
+        group=POLITENESS,
+        metavar="SIZE",
+        parse=parse_size,
+    )
+    speed_limit: int = _option(
+        0,
+        "--speed-limit",
+        help="Give a body up (timeout) that comes at fewer bytes a second than this for --speed-time; 0 = never.",
+        group=LIMITS,
+        metavar="SIZE",
+        parse=parse_size,
+    )
+    speed_time: float = _option(
+        30.0,
+        "--speed-time",
+        help="How long a body may be that slow.",
+        group=LIMITS,
+        metavar="SECONDS",
+        parse=parse_seconds,
+    )
     location: bool = _option(
         True,
         "-L",

@@ -144,7 +144,7 @@ _ASKING = frozenset(
     }
 )
 _NUMBER = re.compile(rb"\d{1,32}(?:\.\d{1,32})?")
-_DATE = re.compile(rb"[A-Za-z]{3,9},? [\x20-\x7e]{8,24}")
+_DATE = re.compile(rb"[A-Za-z]{3,9},? [\x20-\x7e]{8,40}")
 _PARAMETER = re.compile(rb"([a-z]+)\s*=\s*(\d{1,32})")
 _EPOCH = 1e9
 """A reset beyond this is a time of day (seconds since 1970), not a wait: as a wait it were 31 years."""

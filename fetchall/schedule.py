@@ -92,12 +92,11 @@ class Schedule(Generic[J]):
         `passes`: it may go to an origin whose rules are not known, for it goes to find out some (robots.txt).
         """
         lane = self._lanes.get(job.origin) or self._new_lane(job.origin)
-        due = now if at is None else at
-        if lane.standing is not None and not self._admits(lane, job, due, passes):
+        if lane.standing is not None and not self._admits(lane, job, now, passes):
             return
-        if due > now:
+        if at is not None and at > now:
             self._number += 1
-            lane.put_later(due, self._number, job, passes)
+            lane.put_later(at, self._number, job, passes)
         else:
             lane.put_first(job, passes)
         self.waiting += 1
@@ -183,11 +182,11 @@ class Schedule(Generic[J]):
         lane.standing = standing
         return standing
 
-    def _admits(self, lane: Lane[J], job: J, due: float, passes: bool = False) -> bool:
+    def _admits(self, lane: Lane[J], job: J, now: float, passes: bool = False) -> bool:
         """Whether a job may wait for an origin of which something is known; if not, it is refused."""
         standing = lane.standing
         assert standing is not None
-        fault = standing.refuses(job, due, passes)
+        fault = standing.refuses(job, now, passes)
         if fault is not None:
             self.refused.append((job, fault))
         elif standing.gated and not standing.asked and not passes:
@@ -206,7 +205,7 @@ class Schedule(Generic[J]):
             lane.standing = None
 
     def _sift(self, lane: Lane[J], standing: Standing[J], now: float) -> None:
-        refused = lane.sift(standing.refuses, now)
+        refused = lane.sift(lambda job, passes: standing.refuses(job, now, passes))
         self.waiting -= len(refused)
         self.refused += refused
 

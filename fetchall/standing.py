@@ -71,9 +71,9 @@ class Standing(Generic[J]):
             due = self.pace.after(due, now)
         return due if self.brake is None else max(due, now + self.brake.interval)
 
-    def refuses(self, job: J, due: float, passes: bool) -> Fault | None:
-        """Why a job that would be sent at `due` is not to be; who `passes` the gate is not held to the rules."""
-        if self.fault is not None and due < self.until:
+    def refuses(self, job: J, now: float, passes: bool) -> Fault | None:
+        """Why a job is not to be sent there; who `passes` the gate is not held to the rules."""
+        if self.fault is not None and now < self.until:
             return self.fault
         return None if self.check is None or passes else self.check(job)
 

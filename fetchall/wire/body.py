@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from aiohttp import StreamReader
@@ -62,14 +63,22 @@ class Tally:
         self.decoded = 0
 
 
-async def receive(stream: StreamReader, decoder: Decoder | None, keeper: Keeper | None, cap: int, tally: Tally) -> None:
+async def receive(
+    stream: StreamReader,
+    decoder: Decoder | None,
+    keeper: Keeper | None,
+    cap: int,
+    tally: Tally,
+    read: Callable[[], Awaitable[bytes]] | None = None,
+) -> None:
     """
-    Read the whole body.
+    Read the whole body; `read` gives its next bytes where the stream itself is not to be read as fast as it comes.
 
     Raises `TooLarge` at the cap on decoded bytes, `DecodeError`, and what the stream raises.
     """
+    read = read or stream.readany
     while True:
-        data = await stream.readany()
+        data = await read()
         if not data:
             break
         tally.wire += len(data)

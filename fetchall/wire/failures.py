@@ -17,6 +17,7 @@ import aiohttp
 from aiohttp import http_exceptions
 
 from fetchall.records import ErrorType, Fault
+from fetchall.wire.bandwidth import TooSlow
 from fetchall.wire.decode import DecodeError, TooMuch
 from fetchall.wire.guard import BlockedAddress
 
@@ -148,6 +149,10 @@ def _too_large(error: BaseException, https: bool) -> Fault:
     return Fault(ErrorType.TOO_LARGE, str(error), retryable=False)
 
 
+def _too_slow(error: BaseException, https: bool) -> Fault:
+    return Fault(ErrorType.TIMEOUT, str(error))
+
+
 def _bad_head(error: BaseException, https: bool) -> Fault:
     return Fault(ErrorType.PROTOCOL, str(error))
 
@@ -166,6 +171,7 @@ TABLE: tuple[tuple[tuple[type[BaseException], ...], Judge], ...] = (
     ((aiohttp.ClientConnectorError,), _connect),
     ((aiohttp.ConnectionTimeoutError,), _connect_timeout),
     ((aiohttp.ServerTimeoutError, TimeoutError), _read_timeout),
+    ((TooSlow,), _too_slow),
     ((TooLarge, TooMuch), _too_large),
     ((DecodeError,), _decode),
     ((BadHead,), _bad_head),

@@ -20,6 +20,7 @@ from yarl import URL
 
 from fetchall.records import Answer, ErrorType, Fault, Timings
 from fetchall.urls import Target
+from fetchall.wire.bandwidth import Bandwidth, Metered
 from fetchall.wire.body import Keeper, Tally, receive
 from fetchall.wire.connection import EXCHANGE, Connector, Exchange, WireRequest, check_aiohttp
 from fetchall.wire.credentials import Head
@@ -72,6 +73,11 @@ class Wiring:
     family: socket.AddressFamily = socket.AF_UNSPEC
     proxies: Proxies
     timings: bool = False
+    limit_rate: int = 0
+    """Bytes a second of all bodies together; 0: no limit."""
+    speed_limit: int = 0
+    """Bytes a second below which a body is given up after `speed_time`; 0: never."""
+    speed_time: float = 0.0
     socket_factory: Callable[[Any], socket.socket] | None = None
     """Guards direct connections; through a proxy it would see the proxy's address alone."""
 
@@ -83,6 +89,7 @@ class Fetcher:
         check_aiohttp()
         self._wiring = wiring
         self._deadlines = Deadlines()
+        self._bandwidth = Bandwidth(wiring.limit_rate) if wiring.limit_rate else None
         self._timeout = aiohttp.ClientTimeout(
             total=None,
             connect=wiring.connect_timeout or None,
@@ -186,14 +193,18 @@ class Fetcher:
         )
 
     async def _body(self, call: Call, response: aiohttp.ClientResponse, tally: Tally) -> None:
-        cap = call.cap or self._wiring.body_cap
+        wiring = self._wiring
+        cap = call.cap or wiring.body_cap
         codings = response.headers.getall(hdrs.CONTENT_ENCODING, None)
         layers: Decoder | None = decoder(", ".join(codings), limit=cap) if codings else None
         if layers is None:
             length = response.headers.get(hdrs.CONTENT_LENGTH)
             if length is not None and length.isdecimal() and int(length) > cap:
                 raise TooLarge(f"the body is {int(length):,} bytes, more than --max-body allows")
-        await receive(response.content, layers, call.keeper, cap, tally)
+        read = None
+        if self._bandwidth is not None or wiring.speed_limit:
+            read = Metered(response.content, self._bandwidth, wiring.speed_limit, wiring.speed_time).read
+        await receive(response.content, layers, call.keeper, cap, tally, read)
 
     def _described(
         self,

@@ -100,6 +100,9 @@ class Session:
                 family=family,
                 proxies=self._proxies,
                 timings=options.timings,
+                limit_rate=options.limit_rate,
+                speed_limit=options.speed_limit,
+                speed_time=options.speed_time,
                 socket_factory=guarded if options.block_private else None,
             )
         )
