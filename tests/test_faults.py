@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -17,7 +18,7 @@ import fetchall
 from fetchall import Options
 from tests.faults import FaultServer, namespace
 from tests.faults.case import DEFAULTS, Case
-from tests.faults.hold import NotYet, hold, missing
+from tests.faults.hold import hold, missing
 from tests.faults.loopback import fenced
 from tests.faults.names import Names
 from tests.faults.table import CASES, ELSEWHERE
@@ -29,7 +30,6 @@ ROWS = (*range(14, 101), *range(111, 123), *range(146, 149))
 
 _outcomes: dict[str, list[str]] = {}
 """What did not hold, by case."""
-_not_yet: dict[str, str] = {}
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
@@ -47,7 +47,7 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
 
 def _lacking(case: Case) -> str:
     """Why a case can't be tried on this machine; empty: it can."""
-    lacks = missing(case.needs)
+    lacks = missing(case)
     if case.apart and namespace.way() is None:
         lacks.append("a network namespace")
     return ", ".join(lacks)
@@ -55,15 +55,12 @@ def _lacking(case: Case) -> str:
 
 def _outcome(case: Case) -> list[str]:
     """What of a case does not hold, tried once in this session."""
-    if case.title not in _outcomes and case.title not in _not_yet:
-        try:
-            if case.apart:
-                _outcomes.update(namespace.hold_apart(case.title for case in CASES if case.apart))
-            else:
-                _outcomes[case.title] = _run(hold(case))
-        except NotYet as error:
-            _not_yet[case.title] = str(error)
-    return _outcomes.get(case.title, [])
+    if case.title not in _outcomes:
+        if case.apart:
+            _outcomes.update(namespace.hold_apart(case.title for case in CASES if case.apart))
+        else:
+            _outcomes[case.title] = _run(hold(case))
+    return _outcomes[case.title]
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=ascii(case.title)[1:-1]) for case in CASES])
@@ -71,9 +68,44 @@ def test_the_fault_gives_the_row_that_the_table_says(case: Case) -> None:
     if lacking := _lacking(case):
         pytest.skip(f"this machine has no {lacking}")
     problems = _outcome(case)
-    if case.title in _not_yet:
-        pytest.xfail(_not_yet[case.title])
     assert not problems, "\n".join([case.why, *problems])
+
+
+@pytest.mark.parametrize(
+    "request_head",
+    [
+        b"GET /echo HTTP/1.1\r\nHost: a\r\nX-Injected: 1\r\n\r\n",
+        b"GET /echo HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        b"GET /a b HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /\xc3\xa9 HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /echo#x HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /echo HTTP/1.1\r\nHost: a\r\nX-A: b\x00c\r\n\r\n",
+        b"GET /echo HTTP/1.1\r\nHost: a\r\nX A: b\r\n\r\n",
+        b"GET /echo HTTP/1.1\r\nHost: a\r\nX-A: b\nX-B: c\r\n\r\n",
+        b"GET /echo HTTP/1.1\r\nHost: a\r\n" + b"X-A: b\r\n" * 30 + b"\r\n",
+        b"\r\nGET /echo HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /echo HTTP/1.1\r\n\r\n",
+        b"GET /echo HTTP/1.1\r\nHost: a\r\nX-A",
+    ],
+)
+def test_the_server_notes_what_no_client_should_send(request_head: bytes) -> None:
+    with FaultServer() as server:
+        with socket.create_connection(("127.0.0.1", server.ports["http"]), timeout=5) as client:
+            client.sendall(request_head)
+            client.shutdown(socket.SHUT_WR)
+            while client.recv(4096):
+                pass
+        assert server.quiet()
+        assert server.seen.anomalies
+
+
+def test_the_fence_refuses_what_is_beyond_loopback() -> None:
+    with fenced() as fence, socket.socket() as client:
+        with pytest.raises(OSError, match="beyond loopback"):
+            client.connect(("192.0.2.1", 80))
+        with pytest.raises(OSError, match="beyond loopback"):
+            socket.getaddrinfo("example.test", 80)
+        assert fence.dialled == ["192.0.2.1:80", "example.test"]
 
 
 def test_the_table_has_every_row_and_names_each_case_once() -> None:
@@ -85,11 +117,9 @@ def test_the_table_has_every_row_and_names_each_case_once() -> None:
 def test_every_case_holds(capsys: pytest.CaptureFixture[str]) -> None:
     possible = [case for case in CASES if not _lacking(case)]
     broken = [case.title for case in possible if _outcome(case)]
-    held = len(possible) - len(broken) - len(_not_yet)
     with capsys.disabled():
-        waiting = f", {len(_not_yet)} wait for an option" if _not_yet else ""
-        print(f"\nfaults: held {held} of {len(possible)}{waiting}")
-    assert held + len(_not_yet) == len(possible), broken
+        print(f"\nfaults: held {len(possible) - len(broken)} of {len(possible)}")
+    assert not broken
 
 
 def test_faults_in_one_run_disturb_neither_each_other_nor_the_rest() -> None:
@@ -99,12 +129,15 @@ def test_faults_in_one_run_disturb_neither_each_other_nor_the_rest() -> None:
         urls: list[str] = []
         for case in plain:
             urls += [server.fill(case.url), server.url("/echo", "127.0.0.2"), server.url("/bytes/5")]
-        options = Options(**{**DEFAULTS, "resolver": Names({}), "concurrency": 20})
+        options = Options(**{**DEFAULTS, "cacert": server.trust, "resolver": Names({}), "concurrency": 20})
         results = _run(fetchall.fetch_all(urls, options))
         assert len(results) == len(urls)
-        for case, result in zip(plain, results[::3], strict=True):
-            found = (result.status, result.error_type, result.ok)
-            assert found == (case.status, case.error_type, case.fine), f"{case.title}: {result.error}"
+        wrong = [
+            f"{case.title}: {result.status} {result.error_type} {result.error}"
+            for case, result in zip(plain, results[::3], strict=True)
+            if (result.status, result.error_type, result.ok) != (case.status, case.error_type, case.fine)
+        ]
+        assert not wrong, "\n".join(wrong)
         assert all(result.status == 200 and b"127.0.0.2" in (result.body or b"") for result in results[1::3])
         assert all(result.body == b"xxxxx" for result in results[2::3])
         assert not fence.dialled

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import sys
 import zlib
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
 
 from .exchange import Exchange, head
 from .routes import fault
@@ -67,22 +70,23 @@ def br_bomb(size: int) -> bytes:
     return b"".join(pieces) + bytes(maker.finish())
 
 
+def _zstd() -> Any:
+    """The standard library's module from Python 3.14 on, before that its backport."""
+    return import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
+
+
 def zstd_of(data: bytes) -> bytes:
     """One zstd frame."""
-    from backports import zstd
-
-    return zstd.compress(data)
+    return bytes(_zstd().compress(data))
 
 
 @cache
 def zstd_bomb(size: int) -> bytes:
     """So many zero bytes as zstd."""
-    from backports import zstd
-
-    maker = zstd.ZstdCompressor(level=1)
+    maker = _zstd().ZstdCompressor(level=1)
     block = bytes(16 * _BLOCK)
-    pieces = [maker.compress(block[: size - start]) for start in range(0, size, len(block))]
-    return b"".join(pieces) + maker.flush()
+    pieces: list[bytes] = [maker.compress(block[: size - start]) for start in range(0, size, len(block))]
+    return b"".join(pieces) + bytes(maker.flush())
 
 
 @cache
@@ -139,6 +143,24 @@ async def coded(x: Exchange) -> None:
     body = CODERS[coding](TEXT)
     body = body[: len(body) - x.number("cut")] + x.arg("more").encode()
     await _coded(x, "deflate" if coding == "raw-deflate" else x.arg("as", coding), body)
+
+
+@fault("/coded-cut")
+async def coded_cut(x: Exchange) -> None:
+    """Half of TEXT under `?coding=`, then the end: short of the length, or, with `?nolength=1`, without one."""
+    coding = x.arg("coding")
+    body = CODERS[coding](TEXT)
+    length = [] if x.arg("nolength") else [("Content-Length", str(len(body)))]
+    await x.send(head(200, [("Content-Encoding", coding), *length]) + body[: len(body) // 2])
+    x.connection.cut()
+
+
+@fault("/zstd-window")
+async def zstd_window(x: Exchange) -> None:
+    """A small zstd frame that asks for a window of 1 GiB (RFC 9659, section 3, allows 8 MiB)."""
+    # Magic, a head without content size and with window descriptor 2**(10 + 20), one last raw block.
+    block = (len(TEXT) << 3 | 1).to_bytes(3, "little")
+    await _coded(x, "zstd", b"\x28\xb5\x2f\xfd" + b"\x00" + bytes([20 << 3]) + block + TEXT)
 
 
 @fault("/bomb-gzip", "/bomb-deflate", "/bomb-br", "/bomb-zstd")

@@ -26,8 +26,13 @@ DEFAULTS: dict[str, Any] = {
     "headers": True,
     "body": True,
     "noproxy": "*",
+    "cacert": "{trust}",
 }
-"""The options of every case that does not say otherwise."""
+"""
+The options of every case that does not say otherwise.
+
+One authority instead of the system's, because to load all of those takes longer than most cases.
+"""
 
 Check = Callable[["Walk"], str | None]
 """What is wrong with a walk, in words; None: nothing."""
@@ -69,8 +74,8 @@ class Case:
     """That the server saw in all."""
     sends: str | None = None
     """The target of the last request, as on the wire."""
-    within: float = 2.0
-    """Seconds for the whole."""
+    within: float | None = None
+    """Seconds for the whole; None: its timeout and one more, as FAULTS has it for every row."""
     rss: int | None = None
     """MiB by which memory may grow at its peak."""
     cpu: float | None = None
@@ -93,7 +98,7 @@ class Case:
     fast: bool = False
     """Waits between attempts pass a hundred times as fast."""
     needs: tuple[str, ...] = ()
-    """`br`, `zstd`, `ipv6`, `linux`: what the machine must have."""
+    """`br`, `zstd`, `linux`: what the machine must have, beside the addresses that are named."""
     why: str = ""
     """The reason, and the choice where FAULTS leaves two."""
 
@@ -101,6 +106,11 @@ class Case:
     def title(self) -> str:
         """The test's name."""
         return f"{self.row}-{self.name}"
+
+    @property
+    def limit(self) -> float:
+        """Seconds for the whole."""
+        return {**DEFAULTS, **self.options}["timeout"] + 1.0 if self.within is None else self.within
 
     @property
     def fine(self) -> bool:

@@ -13,11 +13,12 @@ BADCHUNK: dict[str, bytes] = {
     "float": b"5.0\r\nhello\r\n0\r\n\r\n",
     "empty": b"\r\nhello\r\n0\r\n\r\n",
     "huge": b"7fffffffffffffff\r\nhello",
+    "huger": b"ffffffffffffffff\r\nhello",
     "overflow": b"fffffffffffffffff5\r\nhello\r\n0\r\n\r\n",
     "nocrlf": b"5\r\nhello0\r\n\r\n",
     "control": b"5\x01\r\nhello\r\n0\r\n\r\n",
 }
-"""Chunks that no server may send (RFC 9112, section 7.1); the first ends of each are within one segment."""
+"""Chunks that no server may send (RFC 9112, section 7.1)."""
 
 BADLENGTH: dict[str, tuple[str, ...]] = {
     "negative": ("Content-Length: -5",),
@@ -41,6 +42,8 @@ BADLENGTH: dict[str, tuple[str, ...]] = {
 
 POISON = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 6\r\n\r\nPOISON"
 """A whole answer to a question that nobody asked."""
+
+_GARBAGE = b"\x00 what is no answer \xff\r\n\r\n"
 
 _CHUNKED = head(200, [("Transfer-Encoding", "chunked")])
 _CHUNK = b"5\r\nhello\r\n"
@@ -96,13 +99,27 @@ async def chunk_no_end(x: Exchange) -> None:
 
 @fault("/badchunk")
 async def badchunk(x: Exchange) -> None:
-    """`?kind=` of BADCHUNK; `extension` is 200 kB of chunk extension, `trailers` so many trailer lines (`n`)."""
+    """
+    `?kind=` of BADCHUNK, `?ms=` after the head; `extension` is 200 kB of chunk extension, `trailers` so many lines.
+
+    `extension-forever` and `trailers-forever` have no end.
+    """
     match x.arg("kind"):
         case "extension":
             await x.send(_CHUNKED + b"5;" + b"x" * x.number("size", 200_000) + b"\r\nhello\r\n0\r\n\r\n")
         case "trailers":
             lines = b"".join(b"X-Trailer-%d: v\r\n" % i for i in range(x.number("n", 100_000)))
             await x.send(_CHUNKED + _CHUNK + b"0\r\n" + lines + b"\r\n")
+        case "extension-forever":
+            await x.send(_CHUNKED + b"5;")
+            await x.flood(b"x" * 1024, pause=0.001)
+        case "trailers-forever":
+            await x.send(_CHUNKED + _CHUNK + b"0\r\n")
+            await x.flood(b"X-Trailer: v\r\n" * 100)
+        case kind if gap := x.seconds("ms"):
+            await x.send(_CHUNKED)
+            await x.wait(gap)
+            await x.send(BADCHUNK[kind])
         case kind:
             await x.send(_CHUNKED + BADCHUNK[kind])
 
@@ -148,21 +165,29 @@ async def nolength_reset(x: Exchange) -> None:
 
 
 async def _beyond(x: Exchange, start: bytes) -> None:
-    """What comes after the end of a message, `?ms=` later: with it in one segment, or on its own."""
+    """What comes after the end of a message, `?ms=` later: with it in one segment, or on its own; `?what=garbage`."""
     x.keep = True
-    gap = x.seconds("ms")
+    gap, more = x.seconds("ms"), _GARBAGE if x.arg("what") == "garbage" else POISON
     if gap:
         await x.send(start)
         await x.wait(gap)
-        await x.send(POISON)
+        await x.send(more)
     else:
-        await x.send(start + POISON)
+        await x.send(start + more)
 
 
 @fault("/overrun")
 async def overrun(x: Exchange) -> None:
     """5 bytes announced, more sent."""
     await _beyond(x, head(200, [("Content-Length", "5")]) + b"hello")
+
+
+@fault("/overrun-forever")
+async def overrun_forever(x: Exchange) -> None:
+    """5 bytes announced, and no end."""
+    x.small_buffer()
+    await x.send(head(200, [("Content-Length", "5")]) + b"hello")
+    await x.flood(b"x" * 4096)
 
 
 @fault("/204-with-body")
@@ -179,13 +204,8 @@ async def not_modified_with_body(x: Exchange) -> None:
 
 @fault("/head-with-body")
 async def head_with_body(x: Exchange) -> None:
-    """An answer with a body, to HEAD as well; `?chunked=1` in chunks."""
-    if x.arg("chunked"):
-        body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(POISON), POISON)
-        await x.send(_CHUNKED + body)
-    else:
-        await x.send(head(200, [("Content-Length", str(len(POISON)))]) + POISON)
-    x.keep = True
+    """An answer with a body, to HEAD as well; `?chunked=1` says in chunks."""
+    await _beyond(x, _CHUNKED if x.arg("chunked") else head(200, [("Content-Length", str(len(POISON)))]))
 
 
 @fault("/unsolicited")

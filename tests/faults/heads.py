@@ -94,6 +94,13 @@ async def http10(x: Exchange) -> None:
     await x.send(b"HTTP/1.0 200 OK\r\n" + _END)
 
 
+@fault("/close-said")
+async def close_said(x: Exchange) -> None:
+    """Say that the connection closes, and keep it open."""
+    await x.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\n" + _END)
+    x.keep = True
+
+
 @fault("/garbage")
 async def garbage(x: Exchange) -> None:
     """Bytes of no protocol."""

@@ -13,9 +13,10 @@ import gc
 import http.client
 import json
 import os
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,20 +25,17 @@ import fetchall
 from fetchall import Options, Result
 from fetchall.rows import Columns, Row
 
+from .bodies import installed
 from .case import DEFAULTS, MIB, PUBLIC, Case
 from .loopback import Fence, fenced
 from .meter import Meter
 from .names import Names
-from .ports import HOSTS
+from .ports import HOSTS, present
 from .redirects import SECRET
 from .server import FaultServer
 
-_SLACK = 1.0
-"""Seconds beyond a case's own bound: the machine is shared."""
-
-
-class NotYet(Exception):
-    """The case needs an option that fetchall does not have yet."""
+_SLACK = 2.0
+"""Seconds after a case's limit when it is given up."""
 
 
 class FastClock:
@@ -88,9 +86,7 @@ async def hold(case: Case) -> list[str]:
         try:
             options = _options(case, server, names)
             async with meter:
-                results = await asyncio.wait_for(fetchall.fetch_all(urls, options), case.within + _SLACK)
-        except NotYet:
-            raise
+                results = await asyncio.wait_for(fetchall.fetch_all(urls, options), case.limit + _SLACK)
         except Exception as error:
             return _raised(case, error, server)
         elapsed = time.monotonic() - started
@@ -115,9 +111,6 @@ def _options(case: Case, server: FaultServer, names: Names) -> Options:
             chosen[name] = server.text(value)
         elif isinstance(value, tuple):
             chosen[name] = tuple(server.text(item) if isinstance(item, str) else item for item in value)
-    known = {field.name for field in dataclasses.fields(Options)}
-    if unknown := chosen.keys() - known:
-        raise NotYet(f"no option yet: {', '.join(sorted(unknown))}")
     return Options(**chosen)
 
 
@@ -198,8 +191,8 @@ def _server(walk: Walk) -> Iterator[str]:
 
 
 def _costs(case: Case, meter: Meter, elapsed: float) -> Iterator[str]:
-    if elapsed > case.within:
-        yield f"took {elapsed:.2f} s, more than {case.within} s"
+    if elapsed > case.limit:
+        yield f"took {elapsed:.2f} s, more than {case.limit} s"
     if case.rss is not None and meter.grown is not None and meter.grown > case.rss * MIB:
         yield f"memory grew by {meter.grown / MIB:.0f} MiB, more than {case.rss}"
     if case.cpu is not None and meter.cpu > case.cpu:
@@ -238,12 +231,8 @@ def _home(netrc: str | None) -> Iterator[None]:
                 os.environ["HOME"] = before
 
 
-def missing(needs: Sequence[str]) -> list[str]:
+def missing(case: Case) -> list[str]:
     """What a case needs and this machine does not have."""
-    import socket
-    import sys
-
-    from .bodies import installed
-
-    found = {"ipv6": socket.has_ipv6, "linux": sys.platform == "linux"}
-    return [need for need in needs if not (found[need] if need in found else installed(need))]
+    found = {"linux": sys.platform == "linux", "br": installed("br"), "zstd": installed("zstd")}
+    lacks = [need for need in case.needs if not found[need]]
+    return lacks + [host for host in HOSTS if not present(host) and host in str(case)]

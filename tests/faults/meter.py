@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import time
 from pathlib import Path
 from types import TracebackType
@@ -32,7 +31,6 @@ class Meter:
         self._before: int | None = None
 
     async def __aenter__(self) -> Self:
-        gc.collect()
         self._before = _memory("VmRSS")
         _forget_peak()
         self._ticker = asyncio.get_running_loop().create_task(self._tick())

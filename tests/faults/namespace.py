@@ -8,7 +8,6 @@ namespace, it reads titles of cases as JSON and writes what did not hold.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
 import os
 import socket
@@ -70,6 +69,8 @@ def _open() -> None:
 
 
 def _set(sock: socket.socket, request: int, name: bytes, value: bytes) -> None:
+    import fcntl
+
     fcntl.ioctl(sock, request, struct.pack("16s24s", name, value))
 
 
@@ -79,19 +80,12 @@ def _address(text: str) -> bytes:
 
 def main() -> None:
     """Inside the namespace."""
-    from .hold import NotYet, hold
+    from .hold import hold
     from .table import CASES
 
     _open()
     titles = set(json.load(sys.stdin))
-    found: dict[str, list[str]] = {}
-    for case in CASES:
-        if case.title in titles:
-            try:
-                found[case.title] = asyncio.run(hold(case))
-            except NotYet as error:
-                found[case.title] = [str(error)]
-    json.dump(found, sys.stdout)
+    json.dump({case.title: asyncio.run(hold(case)) for case in CASES if case.title in titles}, sys.stdout)
 
 
 if __name__ == "__main__":

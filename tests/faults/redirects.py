@@ -22,7 +22,7 @@ BAD_REDIRECT: dict[str, tuple[bytes, ...]] = {
     "badipv6": (b"http://[::1/x",),
     "badport": (b"http://127.0.0.1:99999/x",),
     "nohost": (b"http://",),
-    "huge": (b"http://127.0.0.1/" + b"x" * 60_000,),
+    "huge": (b"http://127.0.0.1:{http}/" + b"x" * 60_000,),
     "nul": (b"/echo?nul=a\x00b",),
     "nul-encoded": (b"/echo?nul=a%00b",),
     "crlf": (b"/echo?a=b%0d%0aX-Injected:%201",),
@@ -81,8 +81,9 @@ async def bad_redirect(x: Exchange) -> None:
 
 @fault("/redirect-host")
 async def redirect_host(x: Exchange) -> None:
-    """To `?to=`, with `?status=`."""
-    await x.reply(x.number("status", 302), b"on", _to(x.arg("to")))
+    """To `?to=`, with `?status=`; characters beyond ASCII go out as UTF-8."""
+    target = x.arg("to").encode("utf-8", "surrogateescape").decode("latin-1")
+    await x.reply(x.number("status", 302), b"on", _to(target))
 
 
 @fault("/redirect-userinfo")

@@ -43,6 +43,8 @@ CASES = (
     _malformed(66, "tls-alert", "/tls-alert"),
     Case(row=67, name="http10", url="/http10", body=b"hello", after=(_ECHO,),
          check=both(connections_of(1, 2), http_version("1.0"))),
+    Case(row=67, name="close-said", url="/close-said", body=b"hello", after=(_ECHO,), check=connections_of(1, 2),
+         why="said and not done: the connection is not used again all the same"),
     Case(row=68, name="1xx-one", url="/1xx?n=1", body=b"hello", check=header_absent("x-early")),
     Case(row=68, name="1xx-fifty", url="/1xx?n=50", body=b"hello", after=(_ECHO,),
          check=both(header_absent("x-early"), header_absent("link"), connections_of(1, 1))),
@@ -78,7 +80,8 @@ CASES = (
             why="a line may end in LF alone (RFC 9112, section 2.2), as browsers and curl have it"),
     _header("duplicate", 78, {"x-bytes": ["one", "two", "one"], "x-other": ["o"]}),
     _header("cookies", 78, {"set-cookie": [f"c{i}={i}; Path=/" for i in range(20)]}),
-    _header("fold", 78, {"x-bytes": ["one two three"]}, why="a fold is a blank (RFC 9112, section 5.2)"),
+    _header("fold", 78, {"x-bytes": ["one two\tthree"]},
+            why="one value, whose lines' ends are gone (RFC 9112, section 5.2)"),
     *(
         Case(row=80, name=f"type-{kind}", url=f"/content-type?kind={kind}", body=b"\x00\xff\x1b\x80",
              check=None if kind == "twice" else content_type(values[0] if values else None))

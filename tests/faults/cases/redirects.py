@@ -50,7 +50,7 @@ def _kept(
 ) -> Case:
     """Which requests, in their order, carried a secret."""
     return Case(row=95, name=f"{name}-{code}", url=_moved(code, to), check=secrets_on(*carried), fast=True,
-                options={"cacert": "{trust}", **options}, **more)  # type: ignore[arg-type]  # fmt: skip
+                options=options, **more)  # type: ignore[arg-type]  # fmt: skip
 
 
 def _post(code: int, name: str, then: str, body: str, to: str = "/echo", method: str = "POST") -> Case:
@@ -74,7 +74,7 @@ _CREDENTIALS = (
     Case(row=95, name="userinfo", url="http://me:hunter2@127.0.0.1:{http}" + _moved(302, _AWAY["host"]),
          check=secrets_on(True, False), final_url=_AWAY["host"]),
     Case(row=95, name="https-to-http", url="https://127.0.0.1:{tls}" + _moved(302, _ECHO),
-         options={"cacert": "{trust}", **_SECRETS}, check=secrets_on(True, False)),
+         options=_SECRETS, check=secrets_on(True, False)),
     Case(row=96, name="api-key", url=_moved(302, _AWAY["host"]), options={"header": ("X-Api-Key: hunter2",)},
          check=secrets_on(True, False)),
     Case(row=97, name="userinfo-elsewhere", url="/redirect-userinfo?to=127.0.0.2:{http}",

@@ -50,7 +50,7 @@ CASES = (
     Case(row=149, name="cookies-home", url="/cookie-echo", options=_JAR,
          before=("http://127.0.0.1:{http}/cookie-set",), check=both(body_lacks(b"\n"), body_lacks(b"other"))),
     *(
-        Case(row=149, name=f"cookies-other-{name}", url=url, options={"cacert": "{trust}", **_JAR}, body=b"mine=1",
+        Case(row=149, name=f"cookies-other-{name}", url=url, options=_JAR, body=b"mine=1",
              before=("http://127.0.0.1:{http}/cookie-set",))
         for name, url in {
             "host": "http://127.0.0.2:{http}/cookie-echo",
