@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import NamedTuple
 
 from fetchall.cells import (
     BOLD,
@@ -31,7 +30,7 @@ from fetchall.cells import (
     status_style,
     visible,
 )
-from fetchall.records import Latency, Summary, Timing
+from fetchall.records import HostLine, Latency, Summary, Timing
 from fetchall.units import format_seconds, format_size
 
 _WIDTH = 80
@@ -44,16 +43,6 @@ _LEFT, _GAP, _LABEL = 32, 4, 7
 _ROWS = 10
 """Rows of one list at most; what is left out is counted."""
 _HOSTS = 5
-
-
-class HostLine(NamedTuple):
-    """What one host gave; `mean` and `max` are the seconds that its answers took, None where it never answered."""
-
-    host: str
-    urls: int
-    failed: int
-    mean: float | None
-    max: float | None
 
 
 def summary_text(

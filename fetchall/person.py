@@ -7,12 +7,11 @@ Knows stderr and what a terminal can show; it must not know HTTP, nor decide any
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Sequence
 from typing import TextIO
 
-from fetchall.glance import HostLine, summary_text
+from fetchall.glance import summary_text
 from fetchall.options import Reporting
 from fetchall.progress import Progress
 from fetchall.records import Summary, Timing
@@ -33,7 +32,10 @@ def columns_of(stream: TextIO | None) -> int | None:
     """The width of a terminal; None where the stream is none."""
     if stream is None or not stream.isatty():
         return None
-    return shutil.get_terminal_size((80, 24)).columns
+    try:
+        return os.get_terminal_size(stream.fileno()).columns
+    except OSError:
+        return None
 
 
 def stdout_form(reporting: Reporting) -> str | None:
@@ -68,7 +70,7 @@ class Person:
         """Draw a bar from now on, where one is wanted; `label` says of what."""
         reporting = self._reporting
         wanted = reporting.progress if reporting.progress is not None else not reporting.quiet
-        self._progress = Progress(enabled=wanted, total=total, color=self.color)
+        self._progress = Progress(enabled=wanted, total=total, color=self.color, label=label)
 
     def show(self, tally: Tally, in_flight: int) -> None:
         """Where the run stands."""
@@ -85,7 +87,7 @@ class Person:
         """What the run gave, at a glance, and where it is."""
         if self._reporting.quiet:
             return
-        hosts = [HostLine(*times) for times in tally.slowest_hosts()]
+        hosts = tally.slowest_hosts()
         text = summary_text(summary, timing, hosts, tally.histogram.bars(), self.color, columns_of(sys.stderr))
         tail = [f"written to {visible(path)}" for path in outputs]
         if stdout_form(self._reporting) == "lines":

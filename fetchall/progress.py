@@ -23,6 +23,7 @@ _LEAST_COLUMNS = 12
 """On a narrower one nothing worth reading fits into a line."""
 _BAR_COLUMNS = 16
 """What the percentage and a bar that deserves the name take."""
+_LABELLED_COLUMNS = 60
 _SMOOTHING = 0.1
 """tqdm's own 0.3 has the rate jump about when it is told ten times a second."""
 _RED, _RESET = "\x1b[31m", "\x1b[0m"
@@ -34,15 +35,22 @@ class Progress:
     A bar with count, failures, rate and requests in flight; share and time left where the total is known.
 
     There is none where `stream` (None: stderr) is no terminal, or one that can't go back to the start of a line
-    (TERM=dumb); no colours where `color` or NO_COLOR says so. A terminal that goes away takes the bar with it: only
-    `write` raises, for the stream that it writes to.
+    (TERM=dumb); no colours where `color` or NO_COLOR says so. `label` stands before it where there is room. A terminal
+    that goes away takes the bar with it: only `write` raises, for the stream that it writes to.
     """
 
     def __init__(
-        self, *, enabled: bool, total: int | None = None, stream: TextIO | None = None, color: bool = True
+        self,
+        *,
+        enabled: bool,
+        total: int | None = None,
+        stream: TextIO | None = None,
+        color: bool = True,
+        label: str = "",
     ) -> None:
         self._stream = sys.stderr if stream is None else stream
         self._color = color and not os.environ.get("NO_COLOR")
+        self._label = label
         self._shown = ""
         self._bar: tqdm[None] | None = None
         if enabled and _is_terminal(self._stream):
@@ -83,13 +91,14 @@ class Progress:
     def _text(self, bar: tqdm[None], failed: int, in_flight: int, room: int) -> str:
         """The bar as one line: as many of its parts as there is room for, the most telling first."""
         total = bar.total if bar.total and bar.n <= bar.total else None
-        share = "{percentage:3.0f}% {bar} " if total else ""
+        label = f"{self._label}  " if self._label and room >= _LABELLED_COLUMNS else ""
+        share = label + ("{percentage:3.0f}% {bar} " if total else "")
         rate = bar.format_dict["rate"] or bar.n / max(bar.format_dict["elapsed"], 1e-3)
         parts = [f"{bar.n:,}/{total:,}" if total else f"{bar.n:,} done", f"{failed:,} failed"]
         if total and rate:
             parts.append(f"{bar.format_interval((total - bar.n) / rate)} left")
         parts += [f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s", f"{in_flight:,} in flight"]
-        while len(parts) > 1 and len(" · ".join(parts)) > room - (_BAR_COLUMNS if total else 0):
+        while len(parts) > 1 and len(" · ".join(parts)) > room - len(label) - (_BAR_COLUMNS if total else 0):
             parts.pop()
         if failed and self._color and len(parts) > 1:
             parts[1] = f"{_RED}{parts[1]}{_RESET}"

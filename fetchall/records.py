@@ -228,6 +228,16 @@ class Timing:
     speedup: float | None = None
 
 
+class HostLine(NamedTuple):
+    """What one host gave; `mean` and `max` are the seconds that its answers took, None where it never answered."""
+
+    host: str
+    urls: int
+    failed: int
+    mean: float | None
+    max: float | None
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
     """What a whole run gave."""

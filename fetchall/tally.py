@@ -8,24 +8,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from typing import NamedTuple
 
-from fetchall.records import Latency, Pace, Result, Summary, Timing
+from fetchall.records import HostLine, Latency, Pace, Result, Summary, Timing
 
 _STEPS = 32
 """Buckets for each doubling of a latency: percentiles are right within 1.1 %."""
 _MOST_HOSTS = 10_000
 """Hosts whose times are kept; of more, those seen first."""
-
-
-class HostTimes(NamedTuple):
-    """One host's share, in seconds."""
-
-    host: str
-    urls: int
-    failed: int
-    mean: float
-    max: float
 
 
 class Histogram:
@@ -138,13 +127,13 @@ class Tally:
         times[2] += elapsed
         times[3] = max(times[3], elapsed)
 
-    def slowest_hosts(self, most: int = 5) -> list[HostTimes]:
+    def slowest_hosts(self, most: int = 5) -> list[HostLine]:
         """The hosts with the largest mean, slowest first; none where there is but one."""
         if len(self._hosts) < 2:
             return []
         ranked = sorted(self._hosts.items(), key=lambda item: item[1][2] / item[1][0], reverse=True)[:most]
         return [
-            HostTimes(host, int(urls), int(failed), total / urls, longest)
+            HostLine(host, int(urls), int(failed), total / urls, longest)
             for host, (urls, failed, total, longest) in ranked
         ]
 

@@ -20,8 +20,8 @@ from fetchall.cells import (
     status_style,
     visible,
 )
-from fetchall.glance import HostLine, summary_text
-from fetchall.records import Result
+from fetchall.glance import summary_text
+from fetchall.records import HostLine, Result
 from fetchall.units import format_seconds, format_size
 
 __all__ = ["HostLine", "line", "summary_text", "visible"]

@@ -11,12 +11,14 @@ import sys
 import zlib
 from collections import Counter
 from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
 import yarl
 
-from fetchall.demo import HOPS, PAGES, PracticeSite, spots
+from fetchall.demo import PracticeSite
+from fetchall.demo_pages import HOPS, PAGES, spots
 
 FAILING = {
     "/errors/missing": "404",
@@ -60,24 +62,25 @@ async def outcome(client: aiohttp.ClientSession, url: str, method: str = "GET") 
         return type(error).__name__
 
 
-def path_of(site: PracticeSite, url: str) -> str:
-    return url.removeprefix(site.base)
+def path_of(url: str) -> str:
+    return "/" + url.split("/", 3)[3]
 
 
 def test_importing_the_site_imports_neither_aiohttp_nor_another_module_of_ours() -> None:
     code = (
         "import sys, fetchall; before = set(sys.modules); import fetchall.demo; new = set(sys.modules) - before\n"
-        "print([m for m in new if m.split('.')[0] == 'aiohttp' or (m.startswith('fetchall') and m != 'fetchall.demo')])"
+        "print([m for m in new if m.startswith(('aiohttp', 'fetchall')) and not m.startswith('fetchall.demo')])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 
 
 async def test_the_list_is_the_same_at_every_run() -> None:
+    # The ports apart, which are the same where they are free.
     async with PracticeSite(port=0) as one:
-        first = [path_of(one, url) for url in one.urls]
+        first = [path_of(url) for url in one.urls]
     async with PracticeSite(port=0) as two:
-        assert [path_of(two, url) for url in two.urls] == first
+        assert [path_of(url) for url in two.urls] == first
     assert 95 <= len(first) <= 110
     assert len(set(first)) == len(first)
 
@@ -97,9 +100,7 @@ async def test_every_url_answers_as_its_row_of_the_table_says(
     site: PracticeSite, client: aiohttp.ClientSession
 ) -> None:
     outcomes = await asyncio.gather(*(outcome(client, url) for url in site.urls))
-    failures = {
-        path_of(site, url): what for url, what in zip(site.urls, outcomes, strict=True) if what not in ("200", "204")
-    }
+    failures = {path_of(url): what for url, what in zip(site.urls, outcomes, strict=True) if what not in ("200", "204")}
     assert failures == FAILING
 
 
@@ -129,7 +130,7 @@ async def test_redirects_lead_where_the_table_says(
     site: PracticeSite, client: aiohttp.ClientSession, path: str, end: str, hops: list[int]
 ) -> None:
     async with client.get(site.base + path) as answer:
-        assert path_of(site, str(answer.url)) == end
+        assert path_of(str(answer.url)) == end
         assert [hop.status for hop in answer.history] == hops
 
 
@@ -178,8 +179,16 @@ async def test_a_port_that_is_taken_moves_the_site_to_the_next_free_one() -> Non
         async with PracticeSite(port=first.port) as second:
             assert second.moved
             assert second.port > first.port
+            assert not {urlsplit(url).port for url in first.urls} & {urlsplit(url).port for url in second.urls}
             assert second.base == f"http://127.0.0.1:{second.port}"
             assert second.urls[0] == f"{second.base}/"
+
+
+async def test_what_asks_for_patience_is_on_hosts_of_its_own(site: PracticeSite) -> None:
+    ports = {path_of(url): urlsplit(url).port for url in site.urls}
+    assert len(set(ports.values())) == 3
+    assert ports["/"] == site.port
+    assert len({ports["/"], ports["/flaky/twice"], ports["/busy"]}) == 3
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere 127.0.0.2 is no address of the machine's")

@@ -86,6 +86,17 @@ def test_without_a_total_there_is_neither_share_nor_time_left_until_it_is_known(
         progress.close()
 
 
+def test_a_label_stands_before_the_bar_where_there_is_room() -> None:
+    for columns, labelled in ((100, True), (40, False)):
+        with screen(columns) as terminal:
+            progress = Progress(enabled=True, total=10, stream=terminal.stream, label="one at a time")
+            progress.update(5, 0, 1)
+            shown = terminal.lines()[-1]
+            assert shown.startswith("one at a time   50% █") == labelled
+            assert len(shown) == columns - 1
+            progress.close()
+
+
 def test_more_done_than_the_total_is_no_error() -> None:
     with screen() as terminal:
         progress = Progress(enabled=True, total=10, stream=terminal.stream)
