@@ -32,16 +32,15 @@ _outcomes: dict[str, list[str]] = {}
 """What did not hold, by case."""
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
-    if os.environ.get("FETCHALL_LOOP") == "uvloop":
-        import uvloop
+def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
+    if name == "asyncio":
+        return asyncio.SelectorEventLoop
+    factory: Callable[[], asyncio.AbstractEventLoop] = pytest.importorskip("uvloop").new_event_loop
+    return factory
 
-        return uvloop.new_event_loop
-    return asyncio.SelectorEventLoop
 
-
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+def _run(work: Coroutine[Any, Any, T], loop: str = os.environ.get("FETCHALL_LOOP", "asyncio")) -> T:
+    with asyncio.Runner(loop_factory=_loop_factory(loop)) as runner:
         return runner.run(work)
 
 
@@ -122,7 +121,8 @@ def test_every_case_holds(capsys: pytest.CaptureFixture[str]) -> None:
     assert not broken
 
 
-def test_faults_in_one_run_disturb_neither_each_other_nor_the_rest() -> None:
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_faults_in_one_run_disturb_neither_each_other_nor_the_rest(loop: str) -> None:
     plain = [case for case in CASES if not _lacking(case) and _is_plain(case)]
     assert len(plain) > 100
     with FaultServer() as server, fenced() as fence:
@@ -130,7 +130,7 @@ def test_faults_in_one_run_disturb_neither_each_other_nor_the_rest() -> None:
         for case in plain:
             urls += [server.fill(case.url), server.url("/echo", "127.0.0.2"), server.url("/bytes/5")]
         options = Options(**{**DEFAULTS, "cacert": server.trust, "resolver": Names({}), "concurrency": 20})
-        results = _run(fetchall.fetch_all(urls, options))
+        results = _run(fetchall.fetch_all(urls, options), loop)
         assert len(results) == len(urls)
         wrong = [
             f"{case.title}: {result.status} {result.error_type} {result.error}"
@@ -148,4 +148,4 @@ def test_faults_in_one_run_disturb_neither_each_other_nor_the_rest() -> None:
 def _is_plain(case: Case) -> bool:
     """Whether a case can be one of many in a run: no options, no names, no order of its own, nothing that waits."""
     own = (case.options, case.names, case.before, case.beside, case.raises, case.apart, case.netrc, case.connect_errors)
-    return not any(own) and case.times == 1 and case.names is not None
+    return not any(own) and case.names is not None
