@@ -52,7 +52,7 @@ def main() -> int:
     reached = "" if options.quick else figures.plain(outcomes)
     print(reached + "\n" if reached else "", end="")
     if options.markdown:
-        table.fill_in(options.markdown, outcomes, "" if options.quick else figures.markdown(outcomes), versions)
+        table.fill_in(options.markdown, outcomes, {} if options.quick else figures.markdown(outcomes), versions)
     return int(any(one.wrong for outcome in outcomes for entry in outcome.entries for one in entry.runs))
 
 

@@ -98,7 +98,11 @@ class Contender:
         values = {key: getattr(job, key) for key in ("list", "rows", "bodies", "ca", "python")}
         values |= {key: getattr(load, key) for key in ("concurrency", "per_host", "timeout", "connect_timeout")}
         values |= {"this": sys.executable}
-        on = {"drop": not load.save, "gzip": load.path == "/page", "retries": "--retries" in fetchall_help()}
+        on = {
+            "drop": not load.save,
+            "gzip": load.path == "/page",
+            "retries": "retries" in self.flags and "--retries" in fetchall_help(),
+        }
         words = self.command.split()
         for key, flag in self.flags.items():
             if on[key] if key in on else getattr(load, key):

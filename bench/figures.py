@@ -101,22 +101,21 @@ def _series(entry: Entry, what: str) -> list[float]:
 def plain(outcomes: list[Outcome]) -> str:
     """For the terminal; empty where no figure was measured."""
     lines = [
-        f"  {'reached' if reached else 'MISSED '}  {_text(figure)}: {value:.2f}"
+        f"  {'reached' if reached else 'MISSED '}  {figure.workload}: {_text(figure)}: {value:.2f}"
         for figure, value, reached in judge(outcomes)
     ]
     return "\n".join(["figures to reach", *lines]) if lines else ""
 
 
-def markdown(outcomes: list[Outcome]) -> str:
-    """For the page; empty where no figure was measured."""
-    lines = [
-        f"| {_text(figure)} | {value:.2f} | {'yes' if reached else 'no'} |"
-        for figure, value, reached in judge(outcomes)
-    ]
-    return "\n".join(["| figure | measured | reached |", "|---|---:|---|", *lines]) if lines else ""
+def markdown(outcomes: list[Outcome]) -> dict[str, str]:
+    """For the page: a list of figures for each workload that has some."""
+    lists: dict[str, list[str]] = {}
+    for figure, value, reached in judge(outcomes):
+        line = f"- {_text(figure)}: **{value:.2f}**{'' if reached else ', missed'}"
+        lists.setdefault(figure.workload, []).append(line)
+    return {name: "\n".join(lines) for name, lines in lists.items()}
 
 
 def _text(figure: Figure) -> str:
     bound = "at least" if figure.what == "rate" else "at most"
-    against = f" ({figure.against})" if figure.against and figure.against not in figure.about else ""
-    return f"{figure.workload}: {figure.about}{against}, {bound} {figure.limit:g}"
+    return f"{figure.about}, {bound} {figure.limit:g}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import statistics
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,8 +123,6 @@ def run(workload: Workload, contenders: Sequence[Contender], plan: Plan) -> Outc
 
 def _bare_command(workload: Workload, plan: Plan) -> Entry:
     """Commands that fetch nothing: their wall time is all there is."""
-    import sys
-
     entry = Entry("fetchall", 1, 0.0, 0.0)
     for turn in range(max(plan.repeat, 3)):
         plan.tell(f"{workload.name} {turn + 1}/{plan.repeat}: fetchall")

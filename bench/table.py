@@ -110,25 +110,30 @@ def notes(outcome: Outcome) -> list[str]:
 
 def plain(outcome: Outcome) -> str:
     """For the terminal."""
-    body = [list(HEADS), *rows(outcome)]
-    widths = [max(len(line[column]) for line in body) for column in range(len(HEADS))]
-    lines = [f"{outcome.workload.name}: {heading(outcome)}"]
-    for line in body:
-        cells = [
-            cell.ljust(width) if not column else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-            if width
-        ]
-        lines.append("  " + "  ".join(cells).rstrip())
-    return "\n".join([*lines, *(f"  {note}" for note in notes(outcome))])
+    columns = [
+        [cell.rjust(width) if number else cell.ljust(width) for cell in column]
+        for number, column in enumerate(_columns(outcome))
+        for width in [max(map(len, column))]
+    ]
+    lines = ["  " + "  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
+    return "\n".join(
+        [f"{outcome.workload.name}: {heading(outcome)}", *lines, *(f"  {note}" for note in notes(outcome))]
+    )
 
 
 def markdown(outcome: Outcome) -> str:
     """For the page: a section with the workload's name."""
+    head, *body = zip(*_columns(outcome), strict=True)
     lines = [f"### {outcome.workload.name}", "", f"{heading(outcome)}.", ""]
-    lines += ["| " + " | ".join(HEADS) + " |", "|---|" + "---:|" * (len(HEADS) - 1)]
-    lines += ["| " + " | ".join(cells) + " |" for cells in rows(outcome)]
-    return "\n".join([*lines, "", *(f"{note[0].upper()}{note[1:]}.\n" for note in notes(outcome))])
+    lines += ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
+    lines += ["| " + " | ".join(cells) + " |" for cells in body]
+    return "\n".join([*lines, "", *(f"{note[0].upper()}{note[1:]}.\n" for note in notes(outcome))]).strip()
+
+
+def _columns(outcome: Outcome) -> list[tuple[str, ...]]:
+    """Heading and cells of each column that says something."""
+    columns = list(zip(HEADS, *rows(outcome), strict=True))
+    return [columns[0], *(column for column in columns[1:] if any(column[1:]))]
 
 
 def machine(versions: dict[str, str]) -> str:
@@ -141,21 +146,23 @@ def machine(versions: dict[str, str]) -> str:
     return f"{today}, {os.cpu_count()} cores ({model or 'unknown'}), Python {platform.python_version()}; {tools}"
 
 
-def fill_in(page: Path, outcomes: list[Outcome], figures: str, versions: dict[str, str]) -> None:
-    """Replace the sections of these workloads between the page's two marks; those of others stay."""
+def fill_in(page: Path, outcomes: list[Outcome], figures: dict[str, str], versions: dict[str, str]) -> None:
+    """
+    Replace the sections of these workloads between the page's two marks; those of others stay.
+
+    `figures` has what stands below a workload's table. Raises ValueError where the page lacks the marks.
+    """
     text = page.read_text("utf-8")
     before, mark, rest = text.partition(BEGIN)
     old, end, after = rest.partition(END)
     if not mark or not end:
         raise ValueError(f"{page} lacks the lines {BEGIN!r} and {END!r} between which the tables belong")
     sections = {match[1]: match[0].strip() for match in re.finditer(r"^### (\S+)\n.*?(?=^### |\Z)", old, re.M | re.S)}
-    source = machine(versions)
+    source = f"<sub>{machine(versions)}</sub>"
     for outcome in outcomes:
-        sections[outcome.workload.name] = f"{markdown(outcome).strip()}\n\n<sub>{source}</sub>"
-    if figures:
-        sections["figures"] = f"### figures\n\n{figures}"
-    order = ["figures", *(workload.name for workload in WORKLOADS)]
-    kept = [sections[name] for name in order if name in sections]
+        name = outcome.workload.name
+        sections[name] = "\n\n".join(filter(None, (markdown(outcome), figures.get(name), source)))
+    kept = [sections[workload.name] for workload in WORKLOADS if workload.name in sections]
     page.write_text(before + BEGIN + "\n\n" + "\n\n".join(kept) + "\n\n" + END + after, "utf-8")
 
 

@@ -71,8 +71,10 @@ class Tuner:
     """or this much larger a share fails, or half of all do."""
     STEPS = (1.5, 1.2)
     """What the search multiplies or divides by, coarse and fine."""
+    ENOUGH = (80, 200)
+    """How many answers tell whether a step was worth it; a finer one needs more."""
     WORTH = 0.3
-    """More in flight by some share must bring this part of that share in good answers, or fewer will do."""
+    """Some share more in flight must bring this part of that share more good answers, or fewer will do."""
     CHANGED = 1.33
     """Where the same number gives this many times as much or as little as before, the search begins anew."""
     SETTLE = 1.5
@@ -85,7 +87,7 @@ class Tuner:
         self._climbing = True
         self._quickest = inf
         """The least average latency while climbing, in seconds."""
-        self._failing: float | None = None
+        self._failing = 0.0
         """The share that failed at first, then with `best`."""
         self._goodput: float | None = None
         """Of `best`, when last measured."""
@@ -117,7 +119,10 @@ class Tuner:
         backfires = self.limit > self.best and window.count >= 32 and window.failing > self._failing + self.WORSE
         if backfires:
             self._miss()
-        elif window.count >= max(200, 2 * self.limit) and now - window.begun >= self.SETTLE * window.latency:
+        elif (
+            window.count >= max(self.ENOUGH[self._step], 2 * self.limit)
+            and now - window.begun >= self.SETTLE * window.latency
+        ):
             self._conclude(window)
         else:
             return
@@ -125,7 +130,7 @@ class Tuner:
 
     def _look_down(self, window: Window, now: float) -> None:
         """While climbing: whether to go on."""
-        if self._failing is None:
+        if self._quickest == inf:
             self._failing = window.failing
         self._quickest = min(self._quickest, window.latency)
         slower = window.latency > self.SLOWER * self._quickest

@@ -162,10 +162,11 @@ def outcome(name: str, wrong: str | None = None) -> Outcome:
 def test_filling_in_the_page_leaves_other_workloads_alone(tmp_path: Path) -> None:
     page = tmp_path / "performance.md"
     page.write_text(f"before\n{table.BEGIN}\n\n### sorted\n\nold\n\n### tiny\n\nold\n\n{table.END}\nafter\n")
-    table.fill_in(page, [outcome("tiny"), outcome("big")], "", {"curl": "8"})
+    table.fill_in(page, [outcome("tiny"), outcome("big")], {"big": "- a figure"}, {"curl": "8"})
     text = page.read_text()
     assert re.findall(r"^### (.*)", text, re.MULTILINE) == ["tiny", "sorted", "big"]
     assert text.count("old") == 1
+    assert text.index("### big") < text.index("- a figure")
     assert text.startswith("before\n")
     assert text.endswith("after\n")
 

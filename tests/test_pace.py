@@ -47,7 +47,7 @@ def test_at_one_a_second_or_less_starts_are_never_closer_than_the_interval(rate:
     assert all(later - first >= 1 / rate - ROUNDING for first, later in pairwise(found))
 
 
-@given(rates, seeds, st.sampled_from([0.0, 0.002, 0.005, 0.01]))
+@given(rates, seeds, st.sampled_from([0.0, 0.003, 0.015]))
 def test_at_least_97_percent_of_a_rate_is_used_by_a_caller_who_wakes_late(
     rate: float, seed: int, lateness: float
 ) -> None:
