@@ -80,7 +80,7 @@ class Schedule(Generic[J]):
             lane = self._new_lane(origin)
         if lane.standing is not None and not self._admits(lane, job, now):
             return
-        lane.line.append(job)
+        lane.put_last(job)
         self.waiting += 1
         if lane.at > now:
             self._place(lane, now)
@@ -263,6 +263,7 @@ class Schedule(Generic[J]):
 
     def _remember(self, lane: Lane[J], now: float) -> None:
         """Keep a lane without jobs for what it says, while memory lasts."""
+        lane.drop_queues()
         self._idle[lane.origin] = lane
         if len(self._idle) >= self._sweep_at:
             self._sweep(now)
