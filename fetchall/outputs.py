@@ -16,6 +16,7 @@ from fetchall.person import Person, columns_of, stdout_form, wants_color
 from fetchall.sinks import Sink, form_of, make, open_file
 from fetchall.sinks.outlet import PART, StandardStream
 from fetchall.sinks.readable import Readable
+from fetchall.source import STDIN
 
 STDOUT = "-"
 
@@ -23,7 +24,9 @@ STDOUT = "-"
 def check_outputs(reporting: Reporting, sources: Sequence[str]) -> None:
     """Raise `InvalidOptions` where an output is also an input, or named twice; `SinkError` for an unknown ending."""
     named = [path for path in (*reporting.output, reporting.summary) if path not in (None, STDOUT)]
-    inputs = {_identity(source) for source in sources if os.path.exists(source)}
+    inputs = {_identity(source) for source in sources if source != STDIN and os.path.exists(source)}
+    if STDIN in sources:
+        inputs |= _stdin_file()
     seen: set[object] = set()
     for path in named:
         assert path is not None
@@ -39,10 +42,17 @@ def check_outputs(reporting: Reporting, sources: Sequence[str]) -> None:
             form_of(path)
 
 
-def _identity(path: str) -> object:
-    """The same for two names of one file, links included."""
+def _identity(path: str | int) -> object:
+    """The same for two names of one file, links included; a descriptor has one too."""
     status = os.stat(path)
     return status.st_dev, status.st_ino
+
+
+def _stdin_file() -> set[object]:
+    try:
+        return {_identity(0)}
+    except OSError:  # closed
+        return set()
 
 
 class Outputs:

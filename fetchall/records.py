@@ -76,7 +76,8 @@ class Request:
     """
     One URL to fetch, as the list gave it.
 
-    `index` and `url` together are its identity. `fault` is set by a source for a line that is no request at all.
+    `index` and `url` together are its identity; the index is its place in the list, and given by whoever reads that.
+    `fault` is set by a source for a line that is no request at all.
     """
 
     url: str

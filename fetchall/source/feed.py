@@ -10,6 +10,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import Protocol
 
@@ -32,7 +33,10 @@ class Feed(Protocol):
 
 
 def _request(item: str | Request, index: int) -> Request:
-    return item if isinstance(item, Request) else Request(item, index)
+    """Numbered by its place in the list, whatever number a `Request` brings along."""
+    if isinstance(item, str):
+        return Request(item, index)
+    return item if item.index == index else replace(item, index=index)
 
 
 class IterableFeed:

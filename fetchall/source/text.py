@@ -14,9 +14,13 @@ from fetchall.records import ErrorType, Fault, Request
 
 MAX_LINE = 64 * 1024
 """Bytes; a longer line is a row with `bad_line`."""
+_TRAILING = 16
+"""Blanks, of CRLF and the like, that may follow the longest line."""
 SHOWN = 200
 """Bytes of a bad line that its row shows."""
 _BLOCK = 64 * 1024
+_LOOKED_AT = 256
+"""Bytes by which UTF-16 without a mark is told from text."""
 
 
 def read_lines(descriptor: int, name: str, first: int) -> Iterator[list[Request]]:
@@ -40,17 +44,27 @@ def read_lines(descriptor: int, name: str, first: int) -> Iterator[list[Request]
 
 def _without_mark(descriptor: int, block: bytes, name: str) -> bytes:
     """Take a UTF-8 byte order mark away, and refuse what looks like UTF-16."""
-    while len(block) < 4 and (more := os.read(descriptor, _BLOCK) if _may_be_mark(block) else b""):
+    while _undecided(block) and (more := os.read(descriptor, _BLOCK)):
         block += more
-    pairs = block[: 2 * (min(len(block), 256) // 2)]
-    nul_every_other = len(pairs) >= 4 and (not any(pairs[0::2]) or not any(pairs[1::2])) and any(pairs)
-    if block.startswith((b"\xff\xfe", b"\xfe\xff")) or nul_every_other:
+    if block.startswith((b"\xff\xfe", b"\xfe\xff")) or _every_other_is_nul(block):
         raise SourceError(f"{name} looks like UTF-16: convert it to UTF-8 (iconv -f UTF-16 -t UTF-8)")
     return block.removeprefix(b"\xef\xbb\xbf")
 
 
-def _may_be_mark(block: bytes) -> bool:
-    return any(mark.startswith(block) for mark in (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"))
+def _undecided(block: bytes) -> bool:
+    """More must come before it is known what the list is; of ordinary text two bytes say it."""
+    if len(block) >= _LOOKED_AT:
+        return False
+    return len(block) < 2 or block == b"\xef\xbb" or _nul_so_far(block)
+
+
+def _nul_so_far(block: bytes) -> bool:
+    return not any(block[0::2]) or not any(block[1::2])
+
+
+def _every_other_is_nul(block: bytes) -> bool:
+    pairs = block[: 2 * (min(len(block), _LOOKED_AT) // 2)]
+    return len(pairs) >= 4 and any(pairs) and _nul_so_far(pairs)
 
 
 class _Lines:
@@ -89,8 +103,9 @@ class _Lines:
     def _grow(self, piece: bytes) -> list[Request]:
         if self._skipping:
             return []
-        self._rest += piece
-        if len(self._rest) <= MAX_LINE + len(b"\r"):
+        # Blanks that lead are let go, so that a line is judged alike in whatever pieces it comes.
+        self._rest = (self._rest + piece).lstrip()
+        if not _too_long(self._rest):
             return []
         batch: list[Request] = []
         self._line(self._rest, batch)
@@ -100,11 +115,13 @@ class _Lines:
 
     def _line(self, line: bytes, batch: list[Request]) -> None:
         self._number += 1
-        line = line.strip()
+        line = line.lstrip()
+        too_long = _too_long(line)
+        line = line.rstrip()
         if not line or line.startswith(b"#"):
             return
         try:
-            if len(line) > MAX_LINE:
+            if too_long or len(line) > MAX_LINE:
                 raise ValueError(f"is longer than {MAX_LINE // 1024} KiB")
             if b"\0" in line:
                 raise ValueError("holds a NUL byte")
@@ -115,6 +132,11 @@ class _Lines:
             request = Request(escaped(line[:SHOWN]), self._index, fault=fault)
         batch.append(request)
         self._index += 1
+
+
+def _too_long(line: bytes) -> bool:
+    """Whether a line from its first character on is; few blanks may follow, or they could not be bounded."""
+    return len(line) > MAX_LINE + _TRAILING
 
 
 def escaped(line: bytes) -> str:

@@ -1,0 +1,31 @@
+"""What many tests stand on: a server on loopback, and names and settings that belong to nobody."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults import FaultServer
+
+
+@pytest.fixture
+def server() -> Iterator[FaultServer]:
+    """A server of its own for each test, so that what it counts is this test's."""
+    with FaultServer(("127.0.0.1",)) as opened:
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+def _nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proxies and no settings from whoever runs the tests."""
+    for name in list(os.environ):
+        if name.upper().endswith("_PROXY") or name.startswith("FETCHALL_") and name not in _OURS:
+            monkeypatch.delenv(name)
+    for name in ("NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+_OURS = ("FETCHALL_LOOP", "FETCHALL_FULL")
+"""Settings of the tests themselves."""
