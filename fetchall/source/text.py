@@ -129,7 +129,7 @@ class _Lines:
         except ValueError as error:
             reason = "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
             fault = Fault(ErrorType.BAD_LINE, f"line {self._number} of {self._name} {reason}")
-            request = Request(escaped(line[:SHOWN]), self._index, fault=fault)
+            request = Request(escaped(line[:SHOWN].rstrip()), self._index, fault=fault)
         batch.append(request)
         self._index += 1
 
