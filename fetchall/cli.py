@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 from fetchall import __version__
 from fetchall.errors import FetchallError, InvalidOptions
@@ -56,6 +57,10 @@ class _Value(click.ParamType[Any]):
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Names of files, where a file is wanted."""
+        return [CompletionItem(incomplete, type="file")] if "file" in self.name else []
+
 
 def _parameter(field: dataclasses.Field[Any], spec: Spec) -> click.Option:
     names = [field.name, *spec.flags]
@@ -63,6 +68,8 @@ def _parameter(field: dataclasses.Field[Any], spec: Spec) -> click.Option:
     default = field.default
     if spec.kind == "value" and default is not None and "[default" not in shown and spec.group != "":
         shown += f"  [default: {_plain(default)}]"
+    if spec.kind == "switch" and default is True:
+        shown += "  [default: on]"
     if spec.kind in ("flag", "switch"):
         return click.Option(names, is_flag=True, default=default, help=shown, show_default=False)
     if spec.choices:
@@ -80,21 +87,25 @@ def _plain(default: Any) -> str:
     return str(default)
 
 
-class _Command(click.Command):
+class Command(click.Command):
     """Shows the options in groups, in the order of `options.py`."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """One section a group."""
+        for group, records in self.sections(ctx).items():
+            if records:
+                with formatter.section(group):
+                    formatter.write_dl(records)
+
+    def sections(self, ctx: click.Context) -> dict[str, list[tuple[str, str]]]:
+        """The options of each group, as flags and help."""
         group_of = {field.name: spec.group for _, field, spec in _fields()}
         sections: dict[str, list[tuple[str, str]]] = {group: [] for group in GROUPS}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
             if record is not None and isinstance(parameter, click.Option):
                 sections[group_of.get(parameter.name or "", GROUPS[-1])].append(record)
-        for group, records in sections.items():
-            if records:
-                with formatter.section(group):
-                    formatter.write_dl(records)
+        return sections
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """As written: its lines are a table."""
@@ -159,7 +170,7 @@ def _ignored(where: str, spec: Spec) -> None:
     click.echo(f"fetchall: {where} is ignored: --{spec.name} is for the command line alone", err=True)
 
 
-def _command() -> click.Command:
+def _command() -> Command:
     config = click.Option(
         ["config", "--config"],
         is_eager=True,
@@ -176,10 +187,10 @@ def _command() -> click.Command:
         callback=_print_version,
         help="Show the version and exit.",
     )
-    return _Command(
+    return Command(
         "fetchall",
         params=[
-            click.Argument(["source"], nargs=-1, metavar="[SOURCE]..."),
+            click.Argument(["source"], nargs=-1, metavar="[SOURCE]...", type=click.Path(allow_dash=True)),
             *(_parameter(field, spec) for _, field, spec in _fields()),
             config,
             version,
