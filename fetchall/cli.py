@@ -252,7 +252,7 @@ command = _command()
 def main() -> NoReturn:
     """The console script."""
     try:
-        command.main(standalone_mode=True)
+        command.main(prog_name="fetchall")
     except FetchallError as error:  # nothing of the program's own escapes it; this is a slip of the command line
         click.echo(f"fetchall: {error}", err=True)
         sys.exit(2)

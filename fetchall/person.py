@@ -90,9 +90,11 @@ class Person:
         hosts = tally.slowest_hosts()
         text = summary_text(summary, timing, hosts, tally.histogram.bars(), self.color, columns_of(sys.stderr))
         tail = [f"written to {visible(path)}" for path in outputs]
-        if stdout_form(self._reporting) == "lines":
+        below_lines = stdout_form(self._reporting) == "lines"
+        if below_lines:
             tail.append("for JSON, pipe it or write it: -o results.json")
-        self._say("\n".join([text, *tail]))
+        gap = [""] if below_lines and summary.urls and columns_of(sys.stdout) else []
+        self._say("\n".join([*gap, text, *tail]))
 
     def write(self, data: bytes) -> None:
         """An outlet for lines on the terminal, above the bar; see `Outlet`."""

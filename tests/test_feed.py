@@ -57,7 +57,7 @@ async def test_an_asynchronous_iterable_is_read_one_at_a_time() -> None:
 
 @pytest.mark.parametrize("kind", ["iterable", "asynchronous"])
 async def test_requests_are_numbered_by_their_place_whatever_number_they_bring(kind: str) -> None:
-    listed = [Request("http://a/"), Request("http://b/", 7, method="HEAD"), "http://c/"]
+    listed: list[str | Request] = [Request("http://a/"), Request("http://b/", 7, method="HEAD"), "http://c/"]
 
     async def later() -> AsyncIterator[str | Request]:
         for item in listed:
