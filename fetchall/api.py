@@ -90,13 +90,14 @@ class Stream:
     """
 
     def __init__(self, feed: Feed, options: Options) -> None:
+        # First of all, since what the options can't be leaves a half-made object to `__del__`.
+        self._task: asyncio.Task[None] | None = None
         self._options = options
         self._session = Session(options)
         self._feed = feed
         # Nothing that runs refers to this object: dropping it is leaving early.
         self._handoff = _Handoff(2 * options.concurrency + 64)
         self._run: Run | None = None
-        self._task: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         return f"<Stream {len(self._handoff.ready)} results ready, {self._run!r}>"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import signal
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -235,7 +236,8 @@ def _pieces(name: str, value: str) -> Sequence[str]:
     if not value.startswith("@"):
         return [value]
     try:
-        with open(0 if value == "@-" else value[1:], "rb") as file:
+        # Whoever closes stdin frees its number, and the next socket would get it.
+        with open(0 if value == "@-" else value[1:], "rb", closefd=value != "@-") as file:
             content = file.read().decode("utf-8", "surrogateescape")
     except OSError as error:
         raise InvalidOptions(f"--{name} {value}: {error.strerror}") from error
@@ -246,11 +248,22 @@ def _pieces(name: str, value: str) -> Sequence[str]:
     return [content]
 
 
+def _occupy_standard_descriptors() -> None:
+    """Where stdin, stdout or stderr was closed, its number would go to the next file or socket."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        continue
+    os.close(descriptor)
+
+
 command = _command()
 
 
 def main() -> NoReturn:
     """The console script."""
+    _occupy_standard_descriptors()
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        # Until a run has something to end in good order, Ctrl-C ends the process, as a shell expects it.
+        signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
     try:
         command.main(prog_name="fetchall")
     except FetchallError as error:  # nothing of the program's own escapes it; this is a slip of the command line

@@ -112,7 +112,9 @@ class Person:
         """See `Outlet`."""
 
     def _say(self, text: str) -> None:
+        if sys.stderr is None:  # closed; print would take stdout instead
+            return
         try:
             print(text, file=sys.stderr, flush=True)
-        except (OSError, ValueError, AttributeError):
+        except (OSError, ValueError):
             return

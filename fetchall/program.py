@@ -56,7 +56,8 @@ def run(sources: Sequence[str], options: Options, reporting: Reporting) -> int:
         return IO
     except Exception:
         person.complain("this is a bug in fetchall; what was finished is written. Please report what follows:")
-        traceback.print_exc()
+        if sys.stderr is not None:
+            traceback.print_exc()
         return BUG
     finally:
         person.end_bar()
@@ -164,6 +165,8 @@ class _Command:
     def _feed(self) -> Feed:
         if self._urls is not None:
             return IterableFeed(self._urls)
+        if self._stdin:
+            os.lseek(self._stdin, 0, os.SEEK_SET)
         return ThreadFeed(read_sources(self._sources, self._stdin))
 
     def _total(self) -> int | None:

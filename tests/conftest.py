@@ -21,7 +21,7 @@ def server() -> Iterator[FaultServer]:
 def _nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """No proxies and no settings from whoever runs the tests."""
     for name in list(os.environ):
-        if name.upper().endswith("_PROXY") or name.startswith("FETCHALL_") and name not in _OURS:
+        if name.upper().endswith("_PROXY") or (name.startswith("FETCHALL_") and name not in _OURS):
             monkeypatch.delenv(name)
     for name in ("NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE"):
         monkeypatch.delenv(name, raising=False)

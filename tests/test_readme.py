@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,7 +31,7 @@ def cells(heading: str, place: int = 0) -> list[str]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(tmp_path: Path, server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where a reader would try things: a list, and `fetchall` on the path."""
     lines = [server.url(path) for path in ("/echo", "/status/404", "/bytes/2000", "/delay/0.05", "/truncated")]
     (tmp_path / "urls.txt").write_text("\n".join(["# a list", *lines, "http://127.0.0.1:bad/"]))
@@ -42,7 +41,7 @@ def folder(tmp_path: Path, server: FaultServer, monkeypatch: pytest.MonkeyPatch)
     script.chmod(0o755)
     monkeypatch.setenv("PATH", f"{script.parent}:{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    yield tmp_path
+    return tmp_path
 
 
 def test_the_readme_has_blocks_that_can_be_run() -> None:
