@@ -52,7 +52,7 @@ async def test_stream_gives_results_as_they_finish(server: FaultServer) -> None:
 
 
 async def test_requests_of_the_callers_own_keep_their_places_and_what_they_bring(server: FaultServer) -> None:
-    listed = [
+    listed: list[str | Request] = [
         Request(server.url("/delay/0.1")),
         Request(server.url("/echo"), method="PUT", headers=(("X-Own", "1"),), body=b"hello"),
         server.url("/bytes/2"),
