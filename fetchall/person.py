@@ -115,6 +115,9 @@ class Person:
         if sys.stderr is None:  # closed; print would take stdout instead
             return
         try:
-            print(text, file=sys.stderr, flush=True)
+            if self._progress is not None:
+                self._progress.write(text, sys.stderr)
+            else:
+                print(text, file=sys.stderr, flush=True)
         except (OSError, ValueError):
             return

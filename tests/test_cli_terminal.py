@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
+from fetchall.options import Reporting
+from fetchall.person import Person
+from fetchall.tally import Tally
 from tests.command import environment, run, terminal
 from tests.faults import FaultServer
 
@@ -62,6 +67,36 @@ def test_the_bar_is_there_while_it_runs_and_gone_at_the_end(urls: str, tmp_path:
     done = terminal(urls, "--retries", "0", folder=tmp_path, columns=100)
     assert re.search(r"\d/7 · \d failed", STYLE.sub("", done.out.decode()))
     assert not any("in flight ·" in line or "/7 ·" in line for line in shown(done.out))
+
+
+class Screen(io.StringIO):
+    """A terminal that keeps what it was sent."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_warning_stands_above_the_bar_not_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Screen()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    person = Person(Reporting())
+    person.start_bar(10)
+    person.show(Tally(), in_flight=2)
+    person.warn("stopping")
+    person.end_bar()
+    before, after = screen.getvalue().split("fetchall: stopping\n")
+    assert before.endswith("\r\x1b[K")
+    assert "0/10" in STYLE.sub("", before)
+    assert "0/10" in STYLE.sub("", after)
+
+
+def test_without_a_stderr_nothing_is_said_on_stdout_instead(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    Person(Reporting()).complain("a word")
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize("option", ["--no-progress", "-q"])
