@@ -22,7 +22,7 @@ STDOUT = "-"
 
 
 def check_outputs(reporting: Reporting, sources: Sequence[str]) -> None:
-    """Raise `InvalidOptions` where an output is also an input, or named twice; `SinkError` for an unknown ending."""
+    """Raise `InvalidOptions` where an output is also an input, or named twice; `SinkError` for one that can't be."""
     named = [path for path in (*reporting.output, reporting.summary) if path not in (None, STDOUT)]
     inputs = {_identity(source) for source in sources if source != STDIN and os.path.exists(source)}
     if STDIN in sources:
@@ -40,6 +40,23 @@ def check_outputs(reporting: Reporting, sources: Sequence[str]) -> None:
     for path in reporting.output:
         if path != STDOUT:
             form_of(path)
+    if reporting.summary is not None:
+        _check_summary(reporting.summary)
+
+
+def _check_summary(path: str) -> None:
+    """It is written when all is done, which is too late to find out that it can't be."""
+    if path == STDOUT:
+        if sys.stdout is None:
+            raise SinkError("stdout is closed: name a file for --summary")
+        return
+    folder = os.path.dirname(path) or "."
+    if os.path.isdir(path):
+        raise SinkError(f"{path} is a folder: name a file in it")
+    if not os.path.isdir(folder):
+        raise SinkError(f"{path}: there is no folder {folder}")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise SinkError(f"{path}: permission denied")
 
 
 def _identity(path: str | int) -> object:

@@ -10,8 +10,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import click
-
 from fetchall import __version__
 from fetchall.cli import EPILOG, command
 
@@ -27,7 +25,7 @@ Option = tuple[str, str, str]
 
 def groups() -> Iterator[tuple[str, list[Option]]]:
     """The options as `--help` groups them."""
-    context = click.Context(command, info_name="fetchall")
+    context = command.make_context("fetchall", [], resilient_parsing=True)
     for name, records in command.sections(context).items():
         rows = []
         for flags, text in records:

@@ -366,6 +366,16 @@ def test_an_output_that_can_not_be_written_is_exit_3_before_any_request(
     assert (tmp_path / "old.jsonl.part").read_text() == "half"
 
 
+@pytest.mark.parametrize(("path", "message"), [("no/such/s.json", "there is no folder no/such"), (".", "is a folder")])
+def test_a_summary_that_can_not_be_written_is_exit_3_before_any_request(
+    path: str, message: str, server: FaultServer, tmp_path: Path
+) -> None:
+    done = run(server.url("/bytes/1"), "--summary", path, folder=tmp_path)
+    assert done.code == 3
+    assert message in done.err
+    assert server.seen.requests == []
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no disk that is always full")
 def test_a_full_disk_is_exit_3_and_says_so(server: FaultServer, tmp_path: Path) -> None:
     with open("/dev/full", "wb") as full:
