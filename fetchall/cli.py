@@ -10,7 +10,6 @@ import dataclasses
 import os
 import signal
 import sys
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -130,6 +129,8 @@ def _read_config(ctx: click.Context, _: click.Parameter, path: str | None) -> No
 
 
 def _from_file(path: str) -> dict[str, Any]:
+    import tomllib
+
     try:
         with open(path, "rb") as file:
             found = tomllib.load(file)
