@@ -12,18 +12,16 @@ import functools
 import select
 import socket
 from collections import OrderedDict
-from contextvars import ContextVar
+from math import inf
 from time import monotonic
 from typing import Any
 
 import aiohttp
-from aiohttp import hdrs
 from aiohttp.client_proto import ResponseHandler
-from aiohttp.client_reqrep import ClientRequest, ConnectionKey
+from aiohttp.client_reqrep import ClientRequest, ClientResponse, ConnectionKey
 from aiohttp.connector import AddrInfoType, Connection, TCPConnector
-from multidict import CIMultiDict
 
-from fetchall.records import Timings
+from fetchall.wire.exchange import EXCHANGE
 from fetchall.wire.guard import BlockedAddress, guarded_socket_factory
 
 KEEPALIVE = 15.0
@@ -31,8 +29,10 @@ KEEPALIVE = 15.0
 
 _RELIED_ON: tuple[tuple[type, tuple[str, ...]], ...] = (
     (TCPConnector, ("_create_connection", "_release", "_cleanup", "_update_proxy_auth_header_and_build_proxy_req")),
-    (ResponseHandler, ("should_close", "is_connected", "set_response_params", "data_received")),
-    (ClientRequest, ("update_auto_headers", "_skip_auto_headers")),
+    (ResponseHandler, ("should_close", "is_connected", "set_response_params", "data_received", "start_timeout")),
+    (ResponseHandler, ("_reschedule_timeout", "_drop_timeout", "_on_read_timeout")),
+    (ClientRequest, ("update_auto_headers", "connection_key", "_skip_auto_headers", "_body", "_upload_tracker")),
+    (ClientResponse, ("_closed", "_connection", "_headers", "_raw_headers", "_raw_cookie_headers", "_released")),
 )
 
 
@@ -46,76 +46,6 @@ def check_aiohttp() -> None:
             f"aiohttp {aiohttp.__version__} lacks {', '.join(missing)}, on which fetchall builds: "
             "install aiohttp>=3.14.5,<3.15"
         )
-
-
-class Exchange:
-    """What one hop learns of its connection and its phases; the task carries it, as `EXCHANGE`."""
-
-    __slots__ = (
-        "blocked", "connect_at", "connect_end", "dns_at", "dns_end", "fresh", "head_at", "protocol", "reused",
-        "sent_at", "started_at", "taken_at",
-    )  # fmt: skip
-
-    def __init__(self, started_at: float) -> None:
-        self.started_at = started_at
-        self.blocked: BlockedAddress | None = None
-        """An address that was not dialled."""
-        self.fresh = False
-        """True: take no connection from the pool."""
-        self.protocol: Protocol | None = None
-        self.reused = False
-        self.taken_at: float | None = None
-        """When there was a connection to send on."""
-        self.head_at: float | None = None
-        self.dns_at: float | None = None
-        self.dns_end: float | None = None
-        self.connect_at: float | None = None
-        self.connect_end: float | None = None
-        self.sent_at: float | None = None
-
-    @property
-    def peer(self) -> str | None:
-        """The address at the other end, once there is a connection."""
-        return self.protocol.peer if self.protocol is not None else None
-
-    def dns_started(self, now: float) -> None:
-        """A name is being looked up."""
-        self.dns_at, self.dns_end = now, None
-
-    def dns_ended(self, now: float) -> None:
-        """The name has addresses."""
-        self.dns_end = now
-
-    def connect_started(self, now: float) -> None:
-        """A connection is being made: the name first, if there is one to look up."""
-        self.connect_at, self.connect_end, self.dns_at = now, None, None
-
-    def connect_ended(self, now: float) -> None:
-        """The connection stands, TLS included."""
-        self.connect_end = now
-
-    def sent(self, now: float) -> None:
-        """The head, or a piece of the body, has been handed to the system."""
-        self.sent_at = now
-
-    def timings(self, now: float) -> Timings:
-        """The phases; one that was not reached is None, one that was cut short lasted until `now`."""
-        dns = connect = send = wait = receive = None
-        if self.dns_at is not None:
-            dns = (self.dns_end or now) - self.dns_at
-        if self.connect_at is not None and (self.dns_at is None or self.dns_end is not None):
-            connect = (self.connect_end or now) - (self.dns_end or self.connect_at)
-        if self.taken_at is not None:
-            sent = self.sent_at or self.taken_at
-            send = sent - self.taken_at
-            wait = (self.head_at or now) - sent
-        if self.head_at is not None:
-            receive = now - self.head_at
-        return Timings(dns=dns, connect=connect, send=send, wait=wait, receive=receive)
-
-
-EXCHANGE: ContextVar[Exchange] = ContextVar("EXCHANGE")
-"""The current task's hop: aiohttp hands nothing of the caller's own down to its connector."""
 
 
 def guarded(address: AddrInfoType) -> socket.socket:
@@ -132,18 +62,15 @@ def guarded(address: AddrInfoType) -> socket.socket:
         raise
 
 
-class WireRequest(ClientRequest):
-    """aiohttp's request without headers of its own making: all that is sent is decided by us."""
-
-    _skip_auto_headers = CIMultiDict({hdrs.CONTENT_TYPE: None})
-
-    def update_auto_headers(self, skip_auto_headers: object) -> None:
-        """No headers but those that were handed in."""
-
-
 class Protocol(ResponseHandler):
-    """aiohttp's protocol, which also remembers its peer and whether it has served before."""
+    """
+    aiohttp's protocol, which also remembers its peer and whether it has served before.
 
+    Where aiohttp sets a timer for each piece of data, it notes the time, and `Deadlines` looks at it now and then.
+    """
+
+    heard_at = inf
+    """Since when the server has been waited for in vain; `inf`: it is not its turn, or we do not listen."""
     peer: str | None = None
     served = 0
     _poll: select.poll | None = None
@@ -159,6 +86,16 @@ class Protocol(ResponseHandler):
             # poll, not select: descriptors go beyond 1023.
             self._poll = select.poll()
             self._poll.register(sock.fileno(), select.POLLIN)
+
+    def fall_silent(self) -> None:
+        """Nothing came for too long: as aiohttp's own timer would have it."""
+        self._on_read_timeout()
+
+    def _reschedule_timeout(self) -> None:
+        self.heard_at = monotonic()
+
+    def _drop_timeout(self) -> None:
+        self.heard_at = inf
 
     @property
     def reusable(self) -> bool:

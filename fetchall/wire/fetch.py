@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from http.cookies import BaseCookie
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -21,12 +22,14 @@ from yarl import URL
 from fetchall.records import Answer, ErrorType, Fault, Timings
 from fetchall.urls import Target
 from fetchall.wire.bandwidth import Bandwidth, Metered
-from fetchall.wire.body import Keeper, Tally, receive
-from fetchall.wire.connection import EXCHANGE, Connector, Exchange, WireRequest, check_aiohttp
+from fetchall.wire.body import Keeper, receive
+from fetchall.wire.connection import Connector, check_aiohttp
 from fetchall.wire.credentials import Head
 from fetchall.wire.deadline import Deadlines
 from fetchall.wire.decode import Decoder, decoder
+from fetchall.wire.exchange import EXCHANGE, Exchange
 from fetchall.wire.failures import BadHead, TooLarge, classify
+from fetchall.wire.message import HEAD_ALONE, Lines, WireRequest, lines, plain
 from fetchall.wire.proxies import Proxies, Proxy
 
 MAX_LINE = 64 * 1024
@@ -88,12 +91,14 @@ class Fetcher:
     def __init__(self, wiring: Wiring) -> None:
         check_aiohttp()
         self._wiring = wiring
-        self._deadlines = Deadlines()
+        self._deadlines = Deadlines(wiring.read_timeout)
         self._bandwidth = Bandwidth(wiring.limit_rate) if wiring.limit_rate else None
+        self._head: Head | None = None
+        """The head that was sent last, which is mostly the next one's too."""
+        self._lines: Lines | None = None
         self._timeout = aiohttp.ClientTimeout(
             total=None,
             connect=wiring.connect_timeout or None,
-            sock_read=wiring.read_timeout or None,
             ceil_threshold=float("inf"),
         )
         self._direct = self._session(wiring.socket_factory)
@@ -109,73 +114,85 @@ class Fetcher:
 
     async def hop(self, call: Call) -> Answer:
         """Send one request and read its answer; nothing that a network or a server did is raised."""
-        tally = Tally()
-        exchange = Exchange(monotonic())
+        exchange = Exchange(call.task, monotonic(), call.budget)
         EXCHANGE.set(exchange)
-        head: list[aiohttp.ClientResponse] = []
-        deadline = self._deadlines.enter(call.task, call.budget) if call.budget else None
+        self._deadlines.enter(exchange)
         try:
-            return await self._answer(call, exchange, tally, head)
+            return await self._answer(call, exchange)
         except asyncio.CancelledError:
-            if deadline is None or not deadline.expired or call.task.uncancel():
+            if not exchange.expired or call.task.uncancel():
                 raise
-            fault: Fault | None = Fault(ErrorType.TIMEOUT, "not done within the timeout (--timeout)")
+            fault = Fault(ErrorType.TIMEOUT, "not done within the timeout (--timeout)")
         except Exception as error:
-            # Of several addresses one may have been refused and another have failed: nothing was connected to.
-            refused = exchange.blocked if exchange.protocol is None else None
-            fault = classify(refused or error, https=call.target.origin.scheme == "https")
-            if fault is None:
-                raise
+            fault = self._fault(call, exchange, error)
         finally:
-            if deadline is not None:
-                self._deadlines.leave(deadline)
-            for response in head:
-                response.close()
-        assert fault is not None
-        if head and fault.type is not ErrorType.PROTOCOL:
-            return self._described(call, exchange, tally, head[-1], fault=fault)
+            self._deadlines.leave(exchange)
+            if exchange.response is not None:
+                exchange.response.close()
+        if exchange.response is not None and fault.type is not ErrorType.PROTOCOL:
+            return self._described(exchange, exchange.response, fault)
         return Answer(fault=fault, remote_ip=exchange.peer, reused=exchange.reused, timings=self._timings(exchange))
 
-    async def _answer(self, call: Call, exchange: Exchange, tally: Tally, head: list[aiohttp.ClientResponse]) -> Answer:
-        response = await self._head(call, exchange)
-        head.append(response)
+    def _fault(self, call: Call, exchange: Exchange, error: Exception) -> Fault:
+        """What an exception means; raised again where it is a bug."""
+        # Of several addresses one may have been refused and another have failed: nothing was connected to.
+        refused = exchange.blocked if exchange.protocol is None else None
+        fault = classify(refused or error, https=call.target.origin.scheme == "https")
+        if fault is None:
+            raise error
+        return fault
+
+    async def _answer(self, call: Call, exchange: Exchange) -> Answer:
+        try:
+            response = await self._send(call, exchange)
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+            if not self._stale(call, exchange, error):
+                raise
+            response = await self._send_again(call, exchange)
+        # A server that closes an idle connection may say so with a 408 (RFC 9110 section 15.5.9).
+        if response.status == 408 and self._stale(call, exchange):
+            response.close()
+            response = await self._send_again(call, exchange)
+        exchange.response = response
         exchange.head_at = monotonic()
         status = response.status
         if not 200 <= status <= 999:
             raise BadHead(f"a status of {status:03} that was not asked for")
-        redirect = call.follow and status in REDIRECTS and hdrs.LOCATION in response.headers
+        redirect = status in REDIRECTS and call.follow and hdrs.LOCATION in response.headers
         if not redirect and call.method != "HEAD" and status not in BODILESS:
-            await self._body(call, response, tally)
-        answer = self._described(call, exchange, tally, response)
+            await self._body(call, exchange, response)
+        answer = self._described(exchange, response)
         # A body that is not wanted is not waited for: what has come whole leaves the connection usable.
         if response.content.is_eof():
             response.release()
         else:
             response.close()
-        head.clear()
+        exchange.response = None
         return answer
 
-    async def _head(self, call: Call, exchange: Exchange) -> aiohttp.ClientResponse:
-        """The answer's head; a kept-alive connection that turns out dead is replaced, which is no attempt."""
-        while True:
-            try:
-                response = await self._send(call, exchange)
-            except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-                if isinstance(error, aiohttp.ClientConnectorError) or not self._stale(call, exchange):
-                    raise
-            else:
-                # A server that closes an idle connection may say so with a 408 (RFC 9110 section 15.5.9).
-                if response.status != 408 or not self._stale(call, exchange):
-                    return response
-                response.close()
-            exchange.fresh = True
+    async def _send_again(self, call: Call, exchange: Exchange) -> aiohttp.ClientResponse:
+        """A kept-alive connection that turns out dead is replaced by a new one, which is no attempt."""
+        exchange.fresh = True
+        return await self._send(call, exchange)
 
-    def _stale(self, call: Call, exchange: Exchange) -> bool:
+    def _stale(self, call: Call, exchange: Exchange, error: Exception | None = None) -> bool:
+        if isinstance(error, aiohttp.ClientConnectorError):
+            return False
         return exchange.reused and not exchange.fresh and call.method in IDEMPOTENT
 
-    async def _send(self, call: Call, exchange: Exchange) -> aiohttp.ClientResponse:
-        headers: Head | CIMultiDict[str] = call.headers
+    def _send(self, call: Call, exchange: Exchange) -> Awaitable[aiohttp.ClientResponse]:
         proxy = self._wiring.proxies.proxy_for(call.target.origin)
+        if proxy is None and call.body is None and call.method in HEAD_ALONE and not self._wiring.timings:
+            if call.headers is not self._head:
+                self._head, self._lines = call.headers, lines(call.headers)
+            if self._lines is not None:
+                exchange.plain = plain(call.method, call.target.href, call.target.origin, self._lines)
+                return self._direct.request(call.method, exchange.plain.site.url, allow_redirects=False)
+        return self._send_whole(call, exchange, proxy)
+
+    def _send_whole(self, call: Call, exchange: Exchange, proxy: Proxy | None) -> Awaitable[aiohttp.ClientResponse]:
+        """The same where aiohttp has to see more than where to: a body, a proxy, or who listens to the phases."""
+        headers: Head | CIMultiDict[str] = call.headers
         extra: dict[str, Any] = {}
         session = self._direct
         if proxy is not None:
@@ -183,7 +200,7 @@ class Fetcher:
             headers, extra = _through(proxy, call)
         if call.body is not None:
             extra["data"] = call.body
-        return await session.request(
+        return session.request(
             call.method,
             URL(call.target.href, encoded=True),
             headers=headers,
@@ -192,7 +209,7 @@ class Fetcher:
             **extra,
         )
 
-    async def _body(self, call: Call, response: aiohttp.ClientResponse, tally: Tally) -> None:
+    async def _body(self, call: Call, exchange: Exchange, response: aiohttp.ClientResponse) -> None:
         wiring = self._wiring
         cap = call.cap or wiring.body_cap
         codings = response.headers.getall(hdrs.CONTENT_ENCODING, None)
@@ -204,16 +221,9 @@ class Fetcher:
         read = None
         if self._bandwidth is not None or wiring.speed_limit:
             read = Metered(response.content, self._bandwidth, wiring.speed_limit, wiring.speed_time).read
-        await receive(response.content, layers, call.keeper, cap, tally, read)
+        await receive(response.content, layers, call.keeper, cap, exchange, read)
 
-    def _described(
-        self,
-        call: Call,
-        exchange: Exchange,
-        tally: Tally,
-        response: aiohttp.ClientResponse,
-        fault: Fault | None = None,
-    ) -> Answer:
+    def _described(self, exchange: Exchange, response: aiohttp.ClientResponse, fault: Fault | None = None) -> Answer:
         version = response.version
         return Answer(
             fault=fault,
@@ -222,8 +232,8 @@ class Fetcher:
             http_version=_VERSIONS.get(version) or f"{version.major}.{version.minor}" if version else None,
             remote_ip=exchange.peer,
             ttfb=(exchange.head_at or monotonic()) - exchange.started_at,
-            size=tally.decoded,
-            wire_size=tally.wire,
+            size=exchange.decoded,
+            wire_size=exchange.wire,
             content_type=_text(response, hdrs.CONTENT_TYPE),
             reused=exchange.reused,
             timings=self._timings(exchange),
@@ -244,7 +254,7 @@ class Fetcher:
         )
         session = aiohttp.ClientSession(
             connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
+            cookie_jar=_NoCookies(),
             request_class=WireRequest,
             timeout=self._timeout,
             auto_decompress=False,
@@ -258,6 +268,17 @@ class Fetcher:
         # aiohttp would send a request again by itself, once and silently, on a connection that turned out dead.
         session._retry_connection = False
         return session
+
+
+class _NoCookies(aiohttp.DummyCookieJar):
+    """Cookies are headers here; aiohttp would make an empty jar of its own for each request."""
+
+    def filter_cookies(self, request_url: URL) -> BaseCookie[str]:
+        """None, ever."""
+        return _NONE
+
+
+_NONE: BaseCookie[str] = BaseCookie()
 
 
 def _through(proxy: Proxy, call: Call) -> tuple[Head | CIMultiDict[str], dict[str, Any]]:
