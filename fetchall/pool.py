@@ -144,8 +144,12 @@ class Pool(Generic[J]):
                     job = await self._wait()
                     if job is None:
                         return
-                async with self.permits:
+                # Not `async with`: it takes two coroutines more, and this is done for every hop.
+                await self.permits.acquire()
+                try:
                     await self._turn(job, task)
+                finally:
+                    self.permits.release()
                 if self._idle:
                     self.wake()
                 elif schedule.waiting < self._concurrency:

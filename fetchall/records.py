@@ -7,10 +7,30 @@ Times are float seconds, sizes are int bytes, unknown is `None`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
+
+T = TypeVar("T")
+
+
+def light(record: type[T]) -> type[T]:
+    """
+    Let a frozen, slotted dataclass be filled before it freezes.
+
+    A frozen dataclass sets each field through `object.__setattr__`, which for a row of 26 fields takes 2.8 us where
+    assignments take 1.2. So an instance is of an open class of the same layout while its `__init__` runs.
+    """
+    opened = type(record.__name__, (), {"__slots__": record.__slots__})  # type: ignore[attr-defined]
+    names = [field.name for field in fields(record)]  # type: ignore[arg-type]
+    body = "; ".join(["open(self, opened)", *(f"self.{name} = {name}" for name in names), "self.__class__ = record"])
+    scope: dict[str, Any] = {"open": object.__dict__["__class__"].__set__, "opened": opened, "record": record}
+    exec(f"def __init__(self, {', '.join(names)}): {body}", scope)
+    made, written = scope["__init__"], record.__init__
+    made.__defaults__, made.__annotations__ = written.__defaults__, written.__annotations__
+    record.__init__ = made  # type: ignore[method-assign]
+    return record
 
 
 class ErrorType(StrEnum):
@@ -71,6 +91,7 @@ class Origin(NamedTuple):
         return f"{self.scheme}://{host}" if self.port == default else f"{self.scheme}://{host}:{self.port}"
 
 
+@light
 @dataclass(frozen=True, slots=True)
 class Request:
     """
@@ -152,6 +173,7 @@ class Answer(NamedTuple):
         return None
 
 
+@light
 @dataclass(frozen=True, slots=True)
 class Result:
     """

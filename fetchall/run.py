@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -20,7 +20,7 @@ from fetchall.options import Clock, Options
 from fetchall.pool import LoopClock, Pool
 from fetchall.records import Answer, ErrorType, Fault, Hop, Request, Result, Try
 from fetchall.retry import RetryPolicy, asked_wait, backoff, worth_retrying
-from fetchall.schedule import Limits, Schedule, Signal
+from fetchall.schedule import FINE, Limits, Schedule, Signal
 from fetchall.source.feed import Feed
 from fetchall.urls import follow, mask, parse
 from fetchall.wire.body import Memory
@@ -144,12 +144,11 @@ class Run:
         else:
             self._finish(journey, *journey.last)
 
-    async def _turn(self, job: Bound, task: asyncio.Task[None]) -> None:
+    def _turn(self, job: Bound, task: asyncio.Task[None]) -> Awaitable[None]:
         if isinstance(job, Journey):
-            await self._advance(job, task)
-        else:
-            assert isinstance(job, Visit)
-            await self._gate.turn(job, task)
+            return self._advance(job, task)
+        assert isinstance(job, Visit)
+        return self._gate.turn(job, task)
 
     async def _advance(self, journey: Journey, task: asyncio.Task[None]) -> None:
         """One hop, and what follows from it."""
@@ -158,7 +157,8 @@ class Run:
         if not journey.under_way:
             self._begin_attempt(journey, started)
         try:
-            answer = await self._hop(journey, task)
+            answer = await self._fetcher.hop(self._call(journey, task))
+            self._session.keep_cookies(journey.target, answer)
         except asyncio.CancelledError:
             self._schedule.done(journey.origin, self._clock.now())
             raise
@@ -177,12 +177,13 @@ class Run:
         if journey.started_at is None:
             journey.started_at, journey.started_on = now, journey.try_on
 
-    async def _hop(self, journey: Journey, task: asyncio.Task[None]) -> Answer:
+    def _call(self, journey: Journey, task: asyncio.Task[None]) -> Call:
         options = self._options
         budget = max(options.timeout - journey.spent, 0.001) if options.timeout else 0.0
-        journey.keeper = Memory(digest=options.sha256 or options.body, body=options.body) if self._keeps else None
+        keeps = options.sha256 or options.body
+        journey.keeper = Memory(digest=keeps, body=options.body) if keeps else None
         has_body = journey.body is not None or journey.payload is None
-        call = Call(
+        return Call(
             task=task,
             target=journey.target,
             method=journey.method,
@@ -192,13 +193,6 @@ class Run:
             budget=budget,
             follow=options.location,
         )
-        answer = await self._fetcher.hop(call)
-        self._session.keep_cookies(journey.target, answer)
-        return answer
-
-    @property
-    def _keeps(self) -> bool:
-        return self._options.sha256 or self._options.body
 
     def _decide(self, journey: Journey, answer: Answer, now: float) -> None:
         fault = answer.fault
@@ -337,8 +331,9 @@ def _signal(answer: Answer) -> Signal:
     status = answer.status
     if status is None:
         return Signal(answered=False, throttled=False)
-    throttled = status in THROTTLES
-    return Signal(True, throttled, asked_wait(answer.headers, status, time.time()) if throttled else None)
+    if status not in THROTTLES:
+        return FINE
+    return Signal(True, True, asked_wait(answer.headers, status, time.time()))
 
 
 def _headers(answer: Answer) -> dict[str, list[str]]:

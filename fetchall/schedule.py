@@ -27,12 +27,13 @@ from fetchall.pace import Pace
 from fetchall.records import Fault, Origin
 from fetchall.standing import Limits, Signal, Standing
 
-__all__ = ["Job", "Limits", "Schedule", "Signal"]
+__all__ = ["FINE", "Job", "Limits", "Schedule", "Signal"]
 
 MEMORY = 100_000
 """Origins without jobs that are remembered at most (pauses, failures, rules); at least the last half of them are."""
 
-_FINE = Signal(answered=True, throttled=False)
+FINE = Signal(answered=True, throttled=False)
+"""What most answers say."""
 
 
 class Schedule(Generic[J]):
@@ -135,7 +136,7 @@ class Schedule(Generic[J]):
         lane = self._lanes[origin]
         self.in_flight -= 1
         lane.in_flight -= 1
-        if lane.standing is not None or (signal is not None and signal != _FINE):
+        if lane.standing is not None or (signal is not None and signal != FINE):
             self._heed(lane, now, signal)
         if lane.at > now:
             self._place(lane, now)

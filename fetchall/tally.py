@@ -31,8 +31,10 @@ class Histogram:
         """Count one latency."""
         self.count += 1
         self.total += seconds
-        self.min = min(self.min, seconds)
-        self.max = max(self.max, seconds)
+        if seconds < self.min:
+            self.min = seconds
+        if seconds > self.max:
+            self.max = seconds
         self.buckets[math.floor(math.log2(max(seconds, 1e-7)) * _STEPS)] += 1
 
     def quantile(self, q: float) -> float:
@@ -125,7 +127,8 @@ class Tally:
         times[0] += 1
         times[1] += not result.ok
         times[2] += elapsed
-        times[3] = max(times[3], elapsed)
+        if elapsed > times[3]:
+            times[3] = elapsed
 
     def slowest_hosts(self, most: int = 5) -> list[HostLine]:
         """The hosts with the largest mean, slowest first; none where there is but one."""

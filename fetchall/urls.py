@@ -31,6 +31,10 @@ _LONGEST_AUTHORITY = len("https://") + _LONGEST_NAME + len(".:65535")
 _ENDS = "".join(map(chr, range(0x21)))
 _INSIDE = str.maketrans("", "", "\t\n\r")
 
+# A URL that serialises to itself if its origin does: no dot segment, no character that would be percent-encoded.
+_settled = re.compile(
+    r"(https?://[a-z0-9.:-]+)(?:/(?![.%])[A-Za-z0-9_.~!$&()*+,;=:@%-]*)+(?:\?[A-Za-z0-9_.~!$&()*+,;=:@%/?-]*)?"
+).fullmatch
 _whole = re.compile(r"https?:[/\\]{2}[^/\\\t\n\r]", re.IGNORECASE | re.ASCII).match
 _scheme = re.compile(r"([a-z][a-z0-9+.-]*):([/\\]*)", re.IGNORECASE | re.ASCII).match
 _head = re.compile(r"[\x00-\x20]*(?:([a-z][a-z0-9+.\t\n\r-]*):)?([/\\\t\n\r]*)", re.IGNORECASE | re.ASCII).match
@@ -64,6 +68,10 @@ class Target(NamedTuple):
 
 def parse(text: str) -> Target | Fault:
     """Where a URL of a list goes; `invalid_url` or `unsupported_scheme` where it can't be fetched."""
+    # Most URLs are written as they are serialised: a look is a fifth of the standard's whole procedure.
+    settled = _settled(text)
+    if settled is not None and settled.end(1) <= _LONGEST_AUTHORITY and (origin := _settled_origin(settled[1])):
+        return Target(text, origin, None, None, text)
     if _whole(text) is None:
         text = text.strip(_ENDS).translate(_INSIDE)
         if _whole(text) is None:
@@ -184,6 +192,16 @@ def _origin(authority: str) -> Origin | Fault:
     if problem:
         return Fault(ErrorType.INVALID_URL, problem)
     return Origin(scheme, host, int(port) if port else PORTS[scheme])
+
+
+@lru_cache(maxsize=8192)
+def _settled_origin(authority: str) -> Origin | None:
+    """The origin of `scheme://host:port` where that is its own serialisation; None: the standard must look at it."""
+    try:
+        origin = _origin(authority) if normalize_url(authority) == f"{authority}/" else None
+    except ValueError:
+        return None
+    return origin if isinstance(origin, Origin) else None
 
 
 def _unresolvable(host: str) -> str | None:

@@ -666,3 +666,21 @@ def test_the_tables_of_the_page_on_urls_are_true() -> None:
     for line, said in rows:
         found = parse(line)
         assert (found.type if isinstance(found, Fault) else found.href) == said, line
+
+
+# The short way
+
+
+PIECES = st.sampled_from(
+    ["/", "a", "Z9", ".", "..", "%2e", "%2E", "%41", "?", "q=1", "'", "^", "|", "~", "@", ":", "&", "%", "%zz", "\t"]
+)
+HOSTS = st.sampled_from(
+    ["h.example", "H.example", "127.0.0.1", "127.1", "0x7f.1", "h.example:80", "h.example:443", "h.example:08080"]
+    + ["h.example:", "h.example:0", "h.example:99999", "xn--mgb", "a..b", "h.example.", "-", "1.2.3", "h:1:2", "a" * 64]
+)
+
+
+@given(st.sampled_from(["http", "https"]), HOSTS, st.lists(PIECES, max_size=12).map("".join))
+def test_the_short_way_gives_what_the_long_way_gives(scheme: str, host: str, rest: str) -> None:
+    text = f"{scheme}://{host}/{rest}"
+    assert parse(text) == parse(f"\t{text}")

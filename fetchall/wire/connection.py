@@ -30,7 +30,7 @@ KEEPALIVE = 15.0
 _RELIED_ON: tuple[tuple[type, tuple[str, ...]], ...] = (
     (TCPConnector, ("_create_connection", "_release", "_cleanup", "_update_proxy_auth_header_and_build_proxy_req")),
     (ResponseHandler, ("should_close", "is_connected", "set_response_params", "data_received", "start_timeout")),
-    (ResponseHandler, ("_reschedule_timeout", "_drop_timeout", "_on_read_timeout")),
+    (ResponseHandler, ("_reschedule_timeout", "_drop_timeout", "_on_read_timeout", "resume_reading")),
     (ClientRequest, ("update_auto_headers", "connection_key", "_skip_auto_headers", "_body", "_upload_tracker")),
     (ClientResponse, ("_closed", "_connection", "_headers", "_raw_headers", "_raw_cookie_headers", "_released")),
 )
@@ -96,6 +96,11 @@ class Protocol(ResponseHandler):
 
     def _drop_timeout(self) -> None:
         self.heard_at = inf
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """At each body's end aiohttp asks for what is hardly ever needed: to read on after a pause."""
+        if self._reading_paused or resume_parser:
+            super().resume_reading(resume_parser)
 
     @property
     def reusable(self) -> bool:
