@@ -7,7 +7,6 @@ Knows requests and results; it must not know HTTP or the schedule.
 from __future__ import annotations
 
 import pickle
-import sqlite3
 import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
@@ -24,6 +23,8 @@ class Seen:
     """Keys that were met, each with a value once it has one; a database in a file that is gone with the process."""
 
     def __init__(self) -> None:
+        import sqlite3  # 5 ms that most runs need not wait for
+
         self._file = tempfile.NamedTemporaryFile(prefix="fetchall-seen-")  # noqa: SIM115 (closed by `close`)
         self._database = sqlite3.connect(self._file.name, isolation_level=None)
         # It holds nothing that a crash must not lose.

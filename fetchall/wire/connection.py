@@ -12,7 +12,9 @@ import functools
 import select
 import socket
 from collections import OrderedDict
+from collections.abc import Callable
 from math import inf
+from ssl import SSLContext
 from time import monotonic
 from typing import Any
 
@@ -28,7 +30,16 @@ KEEPALIVE = 15.0
 """Seconds that an idle connection is kept: below the 20 s and more that servers commonly allow (nginx 75, Apache 5)."""
 
 _RELIED_ON: tuple[tuple[type, tuple[str, ...]], ...] = (
-    (TCPConnector, ("_create_connection", "_release", "_cleanup", "_update_proxy_auth_header_and_build_proxy_req")),
+    (
+        TCPConnector,
+        (
+            "_create_connection",
+            "_get_ssl_context",
+            "_release",
+            "_cleanup",
+            "_update_proxy_auth_header_and_build_proxy_req",
+        ),
+    ),
     (ResponseHandler, ("should_close", "is_connected", "set_response_params", "data_received", "start_timeout")),
     (ResponseHandler, ("_reschedule_timeout", "_drop_timeout", "_on_read_timeout", "resume_reading")),
     (ClientRequest, ("update_auto_headers", "connection_key", "_skip_auto_headers", "_body", "_upload_tracker")),
@@ -122,9 +133,10 @@ class Connector(TCPConnector):
     likely to have been closed by the server; those idle for longest make room.
     """
 
-    def __init__(self, sockets: int, **kwargs: Any) -> None:
+    def __init__(self, sockets: int, tls: Callable[[], SSLContext], **kwargs: Any) -> None:
         super().__init__(limit=0, keepalive_timeout=KEEPALIVE, timeout_ceil_threshold=float("inf"), **kwargs)
         self._sockets = sockets
+        self._tls = tls
         self._connecting = 0
         self._idle: OrderedDict[ResponseHandler, ConnectionKey] = OrderedDict()
         self._factory: Any = functools.partial(Protocol, loop=self._loop)
@@ -147,6 +159,9 @@ class Connector(TCPConnector):
         exchange.taken_at = monotonic()
         protocol.served += 1
         return Connection(self, key, protocol, self._loop)
+
+    def _get_ssl_context(self, req: ClientRequest) -> SSLContext | None:
+        return self._tls() if req.is_ssl() else None
 
     def _take(self, key: ConnectionKey) -> Protocol | None:
         connections = self._conns.get(key)

@@ -38,7 +38,7 @@ FRAMING = frozenset({"content-length", "transfer-encoding"})
 """Written by whoever writes the body: another word on them would let a request run into the next one."""
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_UNSENDABLE = re.compile(r"[^\t\x20-\x7e\x80-\ud7ff\ue000-\U0010ffff]")
+_UNSENDABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 _NO_HOST = re.compile(r"[\s/@?#,]")
 _PREPARED = 1024
 """Heads that are kept ready; one serves all requests unless URLs or netrc name many accounts."""

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http.cookies import BaseCookie
+from ssl import SSLContext
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -71,7 +72,8 @@ class Wiring:
     connect_timeout: float
     read_timeout: float
     body_cap: int
-    ssl: Any
+    tls: Callable[[], SSLContext]
+    """The context for https, made at the first call."""
     resolver: aiohttp.abc.AbstractResolver
     family: socket.AddressFamily = socket.AF_UNSPEC
     proxies: Proxies
@@ -246,7 +248,7 @@ class Fetcher:
         wiring = self._wiring
         connector = Connector(
             wiring.sockets,
-            ssl=wiring.ssl,
+            tls=wiring.tls,
             resolver=wiring.resolver,
             use_dns_cache=False,  # the resolver has one
             family=wiring.family,

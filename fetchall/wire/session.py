@@ -9,8 +9,11 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
+from ssl import SSLContext
+from typing import TYPE_CHECKING
 
 import aiohttp
 
@@ -21,13 +24,15 @@ from fetchall.records import Answer, Fault, Request
 from fetchall.urls import Target
 from fetchall.wire import tls
 from fetchall.wire.connection import guarded
-from fetchall.wire.cookies import Cookies
 from fetchall.wire.credentials import Credentials, Head, parse_header
 from fetchall.wire.decode import ACCEPT_ENCODING
 from fetchall.wire.fetch import Fetcher, Wiring
 from fetchall.wire.netrc import NetrcMap, default_path, read_netrc
 from fetchall.wire.proxies import Proxies
 from fetchall.wire.resolver import ThreadResolver
+
+if TYPE_CHECKING:
+    from fetchall.wire.cookies import Cookies
 
 FORM = "application/x-www-form-urlencoded"
 """The Content-Type of --data, as curl's."""
@@ -49,7 +54,7 @@ class Session:
         self._cookies = _cookies(options)
         self._credentials = _credentials(options)
         self._proxies = Proxies(proxy=options.proxy, noproxy=options.noproxy, environ=environ)
-        self._ssl = tls.context(insecure=options.insecure, cacert=options.cacert, cert=options.cert, key=options.key)
+        self._tls = _tls(options)
         self._overrides = _overrides(options.resolve)
 
     def open(self) -> Fetcher:
@@ -95,7 +100,7 @@ class Session:
                 connect_timeout=options.connect_timeout,
                 read_timeout=options.read_timeout,
                 body_cap=options.body_cap,
-                ssl=self._ssl,
+                tls=self._tls,
                 resolver=resolver,
                 family=family,
                 proxies=self._proxies,
@@ -133,6 +138,16 @@ def _credentials(options: Options) -> Credentials:
     )
 
 
+def _tls(options: Options) -> Callable[[], SSLContext]:
+    """The context once it is needed, since it takes 15 ms; but a file that can't be used is refused at once."""
+    made = cache(
+        partial(tls.context, insecure=options.insecure, cacert=options.cacert, cert=options.cert, key=options.key)
+    )
+    if options.cacert is not None or options.cert is not None:
+        made()
+    return made
+
+
 def _logins(options: Options) -> NetrcMap | None:
     if options.netrc_file is not None:
         return read_netrc(Path(options.netrc_file))
@@ -147,6 +162,8 @@ def _body(options: Options) -> bytes | None:
 def _cookies(options: Options) -> Cookies | None:
     if options.cookie is None and options.cookie_jar is None:
         return None
+    from fetchall.wire.cookies import Cookies  # most runs keep none
+
     jar = Cookies()
     if options.cookie and "=" not in options.cookie:
         jar.load(Path(options.cookie), missing_ok=options.cookie == options.cookie_jar)
