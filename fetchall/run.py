@@ -273,38 +273,36 @@ class Run:
     def _finish(self, journey: Journey, answer: Answer, fault: Fault | None) -> None:
         options, keeper, status = self._options, journey.keeper, answer.status
         assert journey.started_at is not None
-        whole = fault is None and keeper is not None
-        self._give(
-            journey,
-            Result(
-                request=journey.request,
-                method=journey.method,
-                url=mask(journey.request.url),
-                final_url=journey.target.shown,
-                status=status,
-                ok=fault is None and status in self._accepted,
-                error_type=fault.type if fault else None,
-                error=fault.message if fault else None,
-                attempts=journey.attempts,
-                redirects=len(journey.history),
-                started_at=_utc(journey.started_on),
-                elapsed=journey.answered_at - journey.started_at,
-                ttfb=answer.ttfb,
-                size=answer.size,
-                wire_size=answer.wire_size,
-                content_type=answer.content_type,
-                http_version=answer.http_version,
-                remote_ip=answer.remote_ip,
-                wire_time=journey.wire_time,
-                headers=_headers(answer) if options.headers else None,
-                history=tuple(journey.history) if options.headers else None,
-                timings=replace(answer.timings, queued=journey.queued) if answer.timings else None,
-                reused=answer.reused,
-                tries=tuple(journey.tries) if options.timings else None,
-                sha256=keeper.sha256 if whole and keeper else None,
-                body=keeper.body if whole and keeper else None,
-            ),
+        result = Result(
+            request=journey.request,
+            method=journey.method,
+            url=mask(journey.request.url),
+            final_url=journey.target.shown,
+            status=status,
+            ok=fault is None and status in self._accepted,
+            error_type=fault.type if fault else None,
+            error=fault.message if fault else None,
+            attempts=journey.attempts,
+            redirects=len(journey.history),
+            started_at=_utc(journey.started_on),
+            elapsed=journey.answered_at - journey.started_at,
+            ttfb=answer.ttfb,
+            size=answer.size,
+            wire_size=answer.wire_size,
+            content_type=answer.content_type,
+            http_version=answer.http_version,
+            remote_ip=answer.remote_ip,
+            wire_time=journey.wire_time,
+            reused=answer.reused,
         )
+        if options.headers:
+            result = replace(result, headers=_headers(answer), history=tuple(journey.history))
+        if options.timings:
+            timings = replace(answer.timings, queued=journey.queued) if answer.timings else None
+            result = replace(result, timings=timings, tries=tuple(journey.tries))
+        if keeper is not None and fault is None:
+            result = replace(result, sha256=keeper.sha256, body=keeper.body)
+        self._give(journey, result)
 
     def _give(self, journey: Journey, result: Result) -> None:
         """The result of a journey, and of all that waited for it."""

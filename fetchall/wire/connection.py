@@ -29,29 +29,30 @@ from fetchall.wire.guard import BlockedAddress, guarded_socket_factory
 KEEPALIVE = 15.0
 """Seconds that an idle connection is kept: below the 20 s and more that servers commonly allow (nginx 75, Apache 5)."""
 
-_RELIED_ON: tuple[tuple[type, tuple[str, ...]], ...] = (
-    (
-        TCPConnector,
-        (
-            "_create_connection",
-            "_get_ssl_context",
-            "_release",
-            "_cleanup",
-            "_update_proxy_auth_header_and_build_proxy_req",
-        ),
-    ),
-    (ResponseHandler, ("should_close", "is_connected", "set_response_params", "data_received", "start_timeout")),
-    (ResponseHandler, ("_reschedule_timeout", "_drop_timeout", "_on_read_timeout", "resume_reading")),
-    (ClientRequest, ("update_auto_headers", "connection_key", "_skip_auto_headers", "_body", "_upload_tracker")),
-    (ClientResponse, ("_closed", "_connection", "_headers", "_raw_headers", "_raw_cookie_headers", "_released")),
-)
+_RELIED_ON: dict[type, str] = {
+    TCPConnector: "_create_connection _get_ssl_context _release _cleanup _closed "
+    "_update_proxy_auth_header_and_build_proxy_req",
+    ResponseHandler: "should_close is_connected set_response_params data_received start_timeout resume_reading "
+    "_reading_paused _reschedule_timeout _drop_timeout _on_read_timeout",
+    ClientRequest: "update_auto_headers connection_key send _skip_auto_headers _body _upload_tracker",
+    ClientResponse: "start release _closed _connection _headers _raw_headers _raw_cookie_headers _released",
+}
+_RELIED_ON_IN_POOL = "_acquired _conns _cleanup_handle _factory _loop"
 
 
 def check_aiohttp() -> None:
     """Raise RuntimeError where this aiohttp lacks what the pool is built on."""
-    missing = [f"{cls.__name__}.{name}" for cls, names in _RELIED_ON for name in names if not hasattr(cls, name)]
+    missing = [f"{cls.__name__}.{name}" for cls, names in _RELIED_ON.items() for name in _absent(cls, names)]
     if "_retry_connection" not in aiohttp.ClientSession.ATTRS:
         missing.append("ClientSession._retry_connection")
+    _complain_of(missing)
+
+
+def _absent(owner: object, names: str) -> list[str]:
+    return [name for name in names.split() if not hasattr(owner, name)]
+
+
+def _complain_of(missing: list[str]) -> None:
     if missing:
         raise RuntimeError(
             f"aiohttp {aiohttp.__version__} lacks {', '.join(missing)}, on which fetchall builds: "
@@ -135,6 +136,7 @@ class Connector(TCPConnector):
 
     def __init__(self, sockets: int, tls: Callable[[], SSLContext], **kwargs: Any) -> None:
         super().__init__(limit=0, keepalive_timeout=KEEPALIVE, timeout_ceil_threshold=float("inf"), **kwargs)
+        _complain_of(_absent(self, _RELIED_ON_IN_POOL))
         self._sockets = sockets
         self._tls = tls
         self._connecting = 0
@@ -214,8 +216,13 @@ class Connector(TCPConnector):
             protocol.close()
 
     def _release(self, key: ConnectionKey, protocol: ResponseHandler, *, should_close: bool = False) -> None:
-        super()._release(key, protocol, should_close=should_close)
-        if protocol.transport is not None and not self.closed:
+        if self._closed or should_close or self._cleanup_handle is None or protocol.should_close:
+            super()._release(key, protocol, should_close=should_close)
+        else:
+            # What aiohttp does with a connection that is kept, without the limits that we have lifted.
+            self._acquired.discard(protocol)
+            self._conns[key].append((protocol, monotonic()))
+        if protocol.transport is not None and not self._closed:
             self._idle[protocol] = key
 
     def _cleanup(self) -> None:

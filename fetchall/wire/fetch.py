@@ -211,19 +211,21 @@ class Fetcher:
             **extra,
         )
 
-    async def _body(self, call: Call, exchange: Exchange, response: aiohttp.ClientResponse) -> None:
+    def _body(self, call: Call, exchange: Exchange, response: aiohttp.ClientResponse) -> Awaitable[None]:
         wiring = self._wiring
         cap = call.cap or wiring.body_cap
-        codings = response.headers.getall(hdrs.CONTENT_ENCODING, None)
-        layers: Decoder | None = decoder(", ".join(codings), limit=cap) if codings else None
+        headers = response.headers
+        layers: Decoder | None = None
+        if hdrs.CONTENT_ENCODING in headers:
+            layers = decoder(", ".join(headers.getall(hdrs.CONTENT_ENCODING)), limit=cap)
         if layers is None:
-            length = response.headers.get(hdrs.CONTENT_LENGTH)
+            length = headers.get(hdrs.CONTENT_LENGTH)
             if length is not None and length.isdecimal() and int(length) > cap:
                 raise TooLarge(f"the body is {int(length):,} bytes, more than --max-body allows")
         read = None
         if self._bandwidth is not None or wiring.speed_limit:
             read = Metered(response.content, self._bandwidth, wiring.speed_limit, wiring.speed_time).read
-        await receive(response.content, layers, call.keeper, cap, exchange, read)
+        return receive(response.content, layers, call.keeper, cap, exchange, read)
 
     def _described(self, exchange: Exchange, response: aiohttp.ClientResponse, fault: Fault | None = None) -> Answer:
         version = response.version
