@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import TextIO
 
+from fetchall.glance import summary_text
 from fetchall.options import Reporting
 from fetchall.progress import Progress
 from fetchall.records import Summary, Timing
@@ -86,8 +87,6 @@ class Person:
         """What the run gave, at a glance, and where it is."""
         if self._reporting.quiet:
             return
-        from fetchall.glance import summary_text  # at the end, where nobody waits for it
-
         hosts = tally.slowest_hosts()
         text = summary_text(summary, timing, hosts, tally.histogram.bars(), self.color, columns_of(sys.stderr))
         tail = [f"written to {visible(path)}" for path in outputs]
