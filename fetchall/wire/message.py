@@ -37,7 +37,7 @@ class Site(NamedTuple):
     url: URL
     """Its root. Where a path must be known it is taken from the request's own URL, which nobody may rewrite."""
     host: str
-    """The Host header."""
+    """The Host header's line."""
     key: ConnectionKey
     """By which the pool knows its connections."""
 
@@ -53,7 +53,7 @@ class Lines(NamedTuple):
     """A request's headers as they are written, with the line ends before and after them."""
 
     host: str | None
-    """The user's own Host; None: the URL's."""
+    """The line of the user's own Host; None: the URL's."""
     text: str
 
 
@@ -65,22 +65,23 @@ def site(origin: Origin) -> Site:
     assert host is not None
     assert url.raw_host is not None
     key = ConnectionKey(url.raw_host, url.port, origin.scheme == "https", True, None, None, None, None)
-    return Site(url, host, key)
+    return Site(url, f"Host: {host}", key)
 
 
 def lines(head: Head) -> Lines | None:
     """A head's headers in one piece; None where aiohttp has to see one of them to act on it."""
     if hdrs.EXPECT in head:
         return None
+    host = next((f"{name}: {value}" for name, value in head.items() if name.lower() == "host"), None)
     rest = "".join(f"\r\n{name}: {value}" for name, value in head.items() if name.lower() != "host")
-    return Lines(head.get(hdrs.HOST), f"{rest}\r\n\r\n")
+    return Lines(host, f"{rest}\r\n\r\n")
 
 
 def plain(method: str, href: str, origin: Origin, headers: Lines) -> Plain:
     """The request for a serialised http or https URL without userinfo, whose path goes out as it stands there."""
     to = site(origin)
     path = href[href.index("/", len("https://")) :]
-    head = f"{method} {path} HTTP/1.1\r\nHost: {headers.host or to.host}{headers.text}"
+    head = f"{method} {path} HTTP/1.1\r\n{headers.host or to.host}{headers.text}"
     return Plain(to, head.encode())
 
 
