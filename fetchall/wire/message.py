@@ -119,7 +119,7 @@ class WireRequest(ClientRequest):
         protocol = conn.protocol
         transport = protocol.transport if protocol is not None else None
         if protocol is None or transport is None or transport.is_closing():
-            raise aiohttp.ClientConnectionResetError("the connection was closed before the request was sent")
+            raise aiohttp.ServerDisconnectedError("the connection was closed before the request was sent")
         transport.write(self._plain.head)
         protocol.start_timeout()
         return PlainResponse(self)
