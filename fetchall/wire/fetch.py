@@ -10,7 +10,6 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from http.cookies import BaseCookie
 from ssl import SSLContext
 from time import monotonic
 from typing import Any, NamedTuple
@@ -30,7 +29,8 @@ from fetchall.wire.deadline import Deadlines
 from fetchall.wire.decode import Decoder, decoder
 from fetchall.wire.exchange import EXCHANGE, Exchange
 from fetchall.wire.failures import BadHead, TooLarge, classify
-from fetchall.wire.message import HEAD_ALONE, Lines, WireRequest, lines, plain
+from fetchall.wire.message import HEAD_ALONE, Lines, NoCookies, WireRequest, lines, plain
+from fetchall.wire.phases import phases
 from fetchall.wire.proxies import Proxies, Proxy
 
 MAX_LINE = 64 * 1024
@@ -258,7 +258,7 @@ class Fetcher:
         )
         session = aiohttp.ClientSession(
             connector=connector,
-            cookie_jar=_NoCookies(),
+            cookie_jar=NoCookies(),
             request_class=WireRequest,
             timeout=self._timeout,
             auto_decompress=False,
@@ -267,22 +267,11 @@ class Fetcher:
             max_line_size=MAX_LINE,
             max_field_size=MAX_LINE,
             max_headers=MAX_HEADERS,
-            trace_configs=[_trace()] if wiring.timings else [],
+            trace_configs=[phases()] if wiring.timings else [],
         )
         # aiohttp would send a request again by itself, once and silently, on a connection that turned out dead.
         session._retry_connection = False
         return session
-
-
-class _NoCookies(aiohttp.DummyCookieJar):
-    """Cookies are headers here; aiohttp would make an empty jar of its own for each request."""
-
-    def filter_cookies(self, request_url: URL) -> BaseCookie[str]:
-        """None, ever."""
-        return _NONE
-
-
-_NONE: BaseCookie[str] = BaseCookie()
 
 
 def _through(proxy: Proxy, call: Call) -> tuple[Head | CIMultiDict[str], dict[str, Any]]:
@@ -303,22 +292,3 @@ def _text(response: aiohttp.ClientResponse, name: str) -> str | None:
     if value is None or value.isascii():
         return value
     return value.encode("utf-8", "surrogateescape").decode("latin-1")
-
-
-def _trace() -> aiohttp.TraceConfig:
-    """Listeners that note the phases; they cost, so they are there only for --timings."""
-    config = aiohttp.TraceConfig()
-
-    def noting(note: Callable[[Exchange, float], None]) -> Callable[..., Any]:
-        async def listener(session: Any, context: Any, parameters: Any) -> None:
-            note(context.trace_request_ctx, monotonic())
-
-        return listener
-
-    config.on_dns_resolvehost_start.append(noting(Exchange.dns_started))
-    config.on_dns_resolvehost_end.append(noting(Exchange.dns_ended))
-    config.on_connection_create_start.append(noting(Exchange.connect_started))
-    config.on_connection_create_end.append(noting(Exchange.connect_ended))
-    config.on_request_headers_sent.append(noting(Exchange.sent))
-    config.on_request_chunk_sent.append(noting(Exchange.sent))
-    return config

@@ -10,6 +10,7 @@ here in one piece, from lines that were put together once; all others, with a bo
 from __future__ import annotations
 
 from functools import lru_cache
+from http.cookies import BaseCookie
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import aiohttp
@@ -163,3 +164,14 @@ class PlainResponse(ClientResponse):
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.release()
+
+
+_NONE: BaseCookie[str] = BaseCookie()
+
+
+class NoCookies(aiohttp.DummyCookieJar):
+    """Cookies are headers here; aiohttp would make an empty jar of its own for each request."""
+
+    def filter_cookies(self, request_url: URL) -> BaseCookie[str]:
+        """None, ever."""
+        return _NONE
