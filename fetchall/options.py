@@ -8,6 +8,7 @@ Knows nothing of click: `cli.py` makes the command line, the environment and the
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -16,6 +17,7 @@ from fetchall.errors import InvalidOptions
 from fetchall.retry import USUAL, RetryOn, parse_retry_on
 from fetchall.units import Codes, parse_codes, parse_rate, parse_size
 
+_token = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
 Kind = Literal["flag", "switch", "value", "many"]
 
 
@@ -450,6 +452,8 @@ class Options:
         _check_types(self)
         if not 1 <= self.concurrency <= MAX_CONCURRENCY:
             raise InvalidOptions(f"concurrency is {self.concurrency}: from 1 to {MAX_CONCURRENCY}")
+        if self.method is not None and (reason := refused_method(self.method)):
+            raise InvalidOptions(f"--request: {reason}")
         if self.max_body < 1:
             raise InvalidOptions("max_body is less than one byte")
         if self.ipv4 and self.ipv6:
@@ -551,6 +555,13 @@ class Reporting:
     def __post_init__(self) -> None:
         """Refuse what can't be used."""
         _check_types(self)
+
+
+def refused_method(method: str) -> str | None:
+    """Why a method can't be sent (RFC 9110 section 9.1, and 5.6.2 for a token); None: it can."""
+    if not _token(method):
+        return f"{method[:40]!a} is no method: write one word, such as POST"
+    return "CONNECT asks a proxy for a tunnel: see --proxy" if method.upper() == "CONNECT" else None
 
 
 def spec_of(field: dataclasses.Field[Any]) -> Spec | None:

@@ -16,12 +16,13 @@ from datetime import UTC, datetime
 from fetchall.dedupe import Duplicates, key_of
 from fetchall.gate import Bound, Gate, Visit
 from fetchall.journey import Journey
-from fetchall.options import Clock, Options
+from fetchall.options import Clock, Options, refused_method
 from fetchall.pool import LoopClock, Pool
 from fetchall.records import Answer, ErrorType, Fault, Hop, Request, Result, Try
 from fetchall.retry import RetryPolicy, asked_wait, backoff, worth_retrying
 from fetchall.schedule import FINE, Limits, Schedule, Signal
 from fetchall.source.feed import Feed
+from fetchall.source.text import MAX_LINE, SHOWN, escaped
 from fetchall.urls import follow, mask, parse
 from fetchall.wire.body import Memory
 from fetchall.wire.credentials import next_request, refusal
@@ -117,6 +118,8 @@ class Run:
         method = request.method or self._options.verb
         target = request.fault or _unsendable(request) or parse(request.url)
         if isinstance(target, Fault):
+            if len(request.url) > MAX_LINE:
+                request = replace(request, url=escaped(request.url[:SHOWN].encode(errors="surrogatepass")))
             self._deliver(_unsent(request, method, target))
             return None
         payload = request.body if request.body is not None else self._session.body
@@ -273,6 +276,8 @@ class Run:
     def _finish(self, journey: Journey, answer: Answer, fault: Fault | None) -> None:
         options, keeper, status = self._options, journey.keeper, answer.status
         assert journey.started_at is not None
+        if status is None and journey.history:
+            status = journey.history[-1].status  # the last that a server sent for it
         result = Result(
             request=journey.request,
             method=journey.method,
@@ -321,8 +326,13 @@ def _unsent(request: Request, method: str, fault: Fault) -> Result:
 
 
 def _unsendable(request: Request) -> Fault | None:
-    reason = refusal(request.headers) if request.headers else None
-    return Fault(ErrorType.BAD_LINE, f"its headers: {reason}") if reason else None
+    if len(request.url) > MAX_LINE:
+        return Fault(ErrorType.BAD_LINE, f"URL {request.index + 1} is longer than {MAX_LINE // 1024} KiB")
+    if request.headers and (reason := refusal(request.headers)):
+        return Fault(ErrorType.BAD_LINE, f"its headers: {reason}")
+    if request.method is not None and (reason := refused_method(request.method)):
+        return Fault(ErrorType.BAD_LINE, f"its method: {reason}")
+    return None
 
 
 def _signal(answer: Answer) -> Signal:

@@ -11,7 +11,9 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetchall.wire.guard import BlockedAddress, guarded_socket_factory, refusal, watch_refusals
+from fetchall.wire.connection import guarded
+from fetchall.wire.exchange import EXCHANGE, Exchange
+from fetchall.wire.guard import BlockedAddress, check_public, refusal
 
 PUBLIC = (
     "1.1.1.1 8.8.8.8 9.255.255.255 11.0.0.0 93.184.216.34 100.63.255.255 100.128.0.0 126.255.255.255 128.0.0.0 "
@@ -121,23 +123,37 @@ def info(address: str, port: int = 80) -> tuple[int, int, int, str, tuple[object
     return socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port)
 
 
-def test_a_refused_address_gets_no_socket_and_says_address_and_rule() -> None:
+def a_hop() -> Exchange:
+    return Exchange(None, 0.0, 0.0)  # type: ignore[arg-type]
+
+
+def test_a_refused_address_says_address_and_rule() -> None:
     with pytest.raises(BlockedAddress) as caught:
-        guarded_socket_factory(info("169.254.169.254"))
+        check_public("169.254.169.254")
     assert caught.value.address == "169.254.169.254"
     assert caught.value.rule == "link-local (RFC 3927)"
     assert str(caught.value) == "169.254.169.254 is refused by --block-private: link-local (RFC 3927)"
 
 
+def test_a_refused_address_gets_no_socket_and_is_noted() -> None:
+    exchange = a_hop()
+    EXCHANGE.set(exchange)
+    with pytest.raises(BlockedAddress):
+        guarded(info("10.0.0.1"))
+    assert exchange.blocked is not None
+    assert exchange.blocked.address == "10.0.0.1"
+
+
 def test_a_public_address_gets_a_socket_of_its_kind() -> None:
     for address, family in (("8.8.8.8", socket.AF_INET), ("2606:4700::1111", socket.AF_INET6)):
-        with guarded_socket_factory(info(address)) as made:
+        with guarded(info(address)) as made:
             assert (made.family, made.type) == (family, socket.SOCK_STREAM)
 
 
 def test_a_unix_socket_s_path_is_no_address() -> None:
+    EXCHANGE.set(a_hop())
     with pytest.raises(BlockedAddress, match="not an address"):
-        guarded_socket_factory((socket.AF_UNIX, socket.SOCK_STREAM, 0, "", "/run/docker.sock"))  # type: ignore[arg-type]
+        guarded((socket.AF_UNIX, socket.SOCK_STREAM, 0, "", "/run/docker.sock"))  # type: ignore[arg-type]
 
 
 class Names(AbstractResolver):
@@ -183,49 +199,51 @@ async def canary() -> AsyncIterator[tuple[Canary, int]]:
     bird.server.close()
 
 
-async def refused_over(url: str, resolver: AbstractResolver) -> list[BlockedAddress]:
+async def refused_over(url: str, resolver: AbstractResolver) -> BlockedAddress:
     connector = aiohttp.TCPConnector(
-        resolver=resolver, use_dns_cache=False, socket_factory=guarded_socket_factory, happy_eyeballs_delay=0.001
+        resolver=resolver, use_dns_cache=False, socket_factory=guarded, happy_eyeballs_delay=0.001
     )
     async with aiohttp.ClientSession(connector=connector) as session:
-        seen = watch_refusals()
+        exchange = a_hop()
+        EXCHANGE.set(exchange)
         with pytest.raises(aiohttp.ClientConnectorError):
             await session.get(url)
-        return seen
+        assert exchange.blocked is not None
+        return exchange.blocked
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::ffff:127.0.0.1]", "[::1]", "[::ffff:7f00:1]", "[64:ff9b::7f00:1]"])
 async def test_a_literal_is_refused_by_aiohttp_s_connector(host: str, canary: tuple[Canary, int]) -> None:
     bird, port = canary
-    seen = await refused_over(f"http://{host}:{port}/", Names())
-    assert [ip_address(error.address) for error in seen] == [ip_address(host.strip("[]"))]
+    refused = await refused_over(f"http://{host}:{port}/", Names())
+    assert ip_address(refused.address) == ip_address(host.strip("[]"))
     assert bird.calls == 0
 
 
 async def test_a_name_is_refused_by_what_it_resolves_to(canary: tuple[Canary, int]) -> None:
     bird, port = canary
-    seen = await refused_over(f"http://public.example:{port}/", Names("127.0.0.1"))
-    assert "loopback" in seen[0].rule
+    refused = await refused_over(f"http://public.example:{port}/", Names("127.0.0.1"))
+    assert "loopback" in refused.rule
     assert bird.calls == 0
 
 
-async def test_refusals_are_known_where_aiohttp_joins_several_into_one_plain_error(canary: tuple[Canary, int]) -> None:
+async def test_a_refusal_is_known_where_aiohttp_joins_several_into_one_plain_error(canary: tuple[Canary, int]) -> None:
     bird, port = canary
-    seen = await refused_over(f"http://both.example:{port}/", Names("127.0.0.1", "::1", "::ffff:127.0.0.1"))
-    assert {error.address for error in seen} == {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+    refused = await refused_over(f"http://both.example:{port}/", Names("127.0.0.1", "::1", "::ffff:127.0.0.1"))
+    assert refused.address in ("127.0.0.1", "::1", "::ffff:127.0.0.1")
     assert bird.calls == 0
 
 
 async def test_refusals_of_one_task_are_not_seen_by_another() -> None:
-    async def other() -> list[BlockedAddress]:
-        seen = watch_refusals()
+    async def dial(address: str) -> Exchange:
+        exchange = a_hop()
+        EXCHANGE.set(exchange)
         await asyncio.sleep(0)
-        return seen
+        if refusal(address) is not None:
+            with pytest.raises(BlockedAddress):
+                guarded(info(address))
+        return exchange
 
-    task = asyncio.create_task(other())
-    await asyncio.sleep(0)
-    mine = watch_refusals()
-    with pytest.raises(BlockedAddress):
-        guarded_socket_factory(info("10.0.0.1"))
-    assert await task == []
-    assert [error.address for error in mine] == ["10.0.0.1"]
+    private, public = await asyncio.gather(dial("10.0.0.1"), dial("8.8.8.8"))
+    assert private.blocked is not None
+    assert public.blocked is None

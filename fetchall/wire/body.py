@@ -14,7 +14,7 @@ from typing import Protocol
 from aiohttp import StreamReader
 
 from fetchall.units import format_size
-from fetchall.wire.decode import Decoder
+from fetchall.wire.decode import Decoder, decoder
 from fetchall.wire.failures import TooLarge
 
 _BREATH = 48
@@ -65,31 +65,39 @@ class Tally:
 
 async def receive(
     stream: StreamReader,
-    decoder: Decoder | None,
+    codings: str | None,
     keeper: Keeper | None,
     cap: int,
     tally: Tally,
+    check_end: Callable[[StreamReader], None],
     read: Callable[[], Awaitable[bytes]] | None = None,
 ) -> None:
     """
     Read the whole body; `read` gives its next bytes where the stream itself is not to be read as fast as it comes.
 
-    Raises `TooLarge` at the cap on decoded bytes, `DecodeError`, and what the stream raises.
+    `codings` are its Content-Encoding; an empty body is whole in any. Raises `TooLarge` at the cap on decoded bytes,
+    `DecodeError`, what the stream raises, and what `check_end` says of a body that ended as it should not.
     """
     read = read or stream.readany
+    layers: Decoder | None = None
+    coded = codings is not None
     while True:
         data = await read()
         if not data:
             break
         tally.wire += len(data)
-        if decoder is None:
+        if coded and layers is None:
+            layers = decoder(codings, limit=cap)
+            coded = layers is not None
+        if layers is None:
             _keep(data, keeper, cap, tally)
         else:
-            await _decode(data, decoder, keeper, cap, tally)
+            await _decode(data, layers, keeper, cap, tally)
         if stream.at_eof():
             break
-    if decoder is not None:
-        decoder.finish()
+    check_end(stream)
+    if layers is not None:
+        layers.finish()
 
 
 async def _decode(data: bytes, decoder: Decoder, keeper: Keeper | None, cap: int, tally: Tally) -> None:
@@ -103,5 +111,5 @@ def _keep(chunk: bytes, keeper: Keeper | None, cap: int, tally: Tally) -> None:
     tally.decoded += len(chunk)
     if tally.decoded > cap:
         raise TooLarge(f"the body is larger than {format_size(cap)} (--max-body)")
-    if keeper is not None:
+    if keeper is not None and chunk:
         keeper.write(chunk)

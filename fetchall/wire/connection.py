@@ -12,28 +12,30 @@ import functools
 import select
 import socket
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from math import inf
 from ssl import SSLContext
 from time import monotonic
 from typing import Any
 
 import aiohttp
+from aiohttp.abc import ResolveResult
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest, ClientResponse, ConnectionKey
 from aiohttp.connector import AddrInfoType, Connection, TCPConnector
 
 from fetchall.wire.exchange import EXCHANGE
-from fetchall.wire.guard import BlockedAddress, guarded_socket_factory
+from fetchall.wire.framing import Framed
+from fetchall.wire.guard import BlockedAddress, check_public
 
 KEEPALIVE = 15.0
 """Seconds that an idle connection is kept: below the 20 s and more that servers commonly allow (nginx 75, Apache 5)."""
 
 _RELIED_ON: dict[type, str] = {
-    TCPConnector: "_create_connection _get_ssl_context _release _cleanup _closed "
+    TCPConnector: "_create_connection _get_ssl_context _resolve_host _release _cleanup _closed "
     "_update_proxy_auth_header_and_build_proxy_req",
     ResponseHandler: "should_close is_connected set_response_params data_received start_timeout resume_reading "
-    "_reading_paused _reschedule_timeout _drop_timeout _on_read_timeout",
+    "connection_lost _drain_tail _reading_paused _reschedule_timeout _drop_timeout _on_read_timeout",
     ClientRequest: "update_auto_headers connection_key send _skip_auto_headers _body _upload_tracker",
     ClientResponse: "start release _closed _connection _headers _raw_headers _raw_cookie_headers _released",
 }
@@ -68,15 +70,17 @@ def guarded(address: AddrInfoType) -> socket.socket:
     note is needed because several failed addresses end in one exception that names none of them.
     """
     try:
-        return guarded_socket_factory(address)
+        check_public(str(address[4][0]))
     except BlockedAddress as refused:
         EXCHANGE.get().blocked = refused
         raise
+    family, kind, protocol, *_ = address
+    return socket.socket(family, kind, protocol)
 
 
-class Protocol(ResponseHandler):
+class Protocol(Framed):
     """
-    aiohttp's protocol, which also remembers its peer and whether it has served before.
+    One connection, which also remembers its peer and whether it has served before.
 
     Where aiohttp sets a timer for each piece of data, it notes the time, and `Deadlines` looks at it now and then.
     """
@@ -134,11 +138,14 @@ class Connector(TCPConnector):
     likely to have been closed by the server; those idle for longest make room.
     """
 
-    def __init__(self, sockets: int, tls: Callable[[], SSLContext], **kwargs: Any) -> None:
+    def __init__(
+        self, sockets: int, tls: Callable[[], SSLContext], pinned: Collection[tuple[str, int]] = (), **kwargs: Any
+    ) -> None:
         super().__init__(limit=0, keepalive_timeout=KEEPALIVE, timeout_ceil_threshold=float("inf"), **kwargs)
         _complain_of(_absent(self, _RELIED_ON_IN_POOL))
         self._sockets = sockets
         self._tls = tls
+        self._pinned = pinned
         self._connecting = 0
         self._idle: OrderedDict[ResponseHandler, ConnectionKey] = OrderedDict()
         self._factory: Any = functools.partial(Protocol, loop=self._loop)
@@ -200,6 +207,16 @@ class Connector(TCPConnector):
             protocol.close()
             raise aiohttp.ClientConnectionError("Connector is closed")
         return protocol
+
+    async def _resolve_host(self, host: str, port: int, traces: Any = None) -> list[ResolveResult]:
+        """The addresses of a host; raises `socket.gaierror` also where a resolver finds none without saying so."""
+        if self._pinned and ((host, port) in self._pinned or ("*", port) in self._pinned):
+            # aiohttp asks no resolver about an address, but --resolve may send even that elsewhere, as in curl.
+            return await self._resolver.resolve(host, port, family=self._family)
+        found = await super()._resolve_host(host, port, traces)
+        if not found:
+            raise socket.gaierror(socket.EAI_NONAME, "the resolver gave no address")
+        return found
 
     def _make_room(self) -> None:
         while self._idle and len(self._acquired) + self._connecting + len(self._idle) >= self._sockets:

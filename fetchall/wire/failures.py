@@ -21,7 +21,8 @@ from fetchall.wire.bandwidth import TooSlow
 from fetchall.wire.decode import DecodeError, TooMuch
 from fetchall.wire.guard import BlockedAddress
 
-NO_SUCH_NAME = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
+NO_SUCH_NAME = {getattr(socket, name, socket.EAI_NONAME) for name in ("EAI_NONAME", "EAI_NODATA", "EAI_ADDRFAMILY")}
+"""What a system says of a name that has no address of the family asked for, and will not have one soon."""
 
 
 class TooLarge(Exception):
@@ -30,6 +31,14 @@ class TooLarge(Exception):
 
 class BadHead(Exception):
     """The answer's head is none that HTTP knows, though the parser let it pass."""
+
+
+class BadFraming(Exception):
+    """The answer's body is not framed as HTTP has it; its head was right."""
+
+
+class Truncated(Exception):
+    """The connection ended before the body did."""
 
 
 def cause(error: BaseException, *kinds: type[BaseException]) -> BaseException | None:
@@ -51,6 +60,9 @@ def classify(error: BaseException, *, https: bool) -> Fault | None:
             return fault
     return None
 
+
+INTERRUPTED = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, aiohttp.ClientConnectionResetError)
+"""A connection that ended before the head did; the last is raised where it is gone before the request is written."""
 
 Judge = Callable[[BaseException, bool], Fault | None]
 
@@ -76,7 +88,10 @@ def _certificate(error: BaseException, https: bool) -> Fault | None:
 
 
 def _tls(error: BaseException, https: bool) -> Fault | None:
-    found = cause(error, ssl.SSLError)
+    # aiohttp's own exceptions are of OpenSSL's kind too, and say less than the one that they wrap.
+    found = getattr(error, "os_error", None)
+    if not isinstance(found, ssl.SSLError):
+        found = cause(error, ssl.SSLError)
     if found is None:
         return None
     if isinstance(found, ssl.SSLCertVerificationError):
@@ -125,20 +140,8 @@ def _interrupted(error: BaseException, https: bool) -> Fault | None:
     return Fault(ErrorType.DISCONNECTED, f"the server {how} the connection before its answer was whole")
 
 
-def _payload(error: BaseException, https: bool) -> Fault | None:
-    if cause(error, http_exceptions.ContentLengthError, ConnectionError):
-        return Fault(ErrorType.TRUNCATED, "the connection ended before the body did")
-    if (broken := cause(error, http_exceptions.TransferEncodingError)) is not None:
-        if "not enough data" in str(broken).lower():
-            return Fault(ErrorType.TRUNCATED, "the connection ended before the last chunk")
-        return Fault(ErrorType.PROTOCOL, f"malformed chunks: {_parser_words(broken)}")
-    if (broken := cause(error, http_exceptions.HttpProcessingError)) is not None:
-        return Fault(ErrorType.PROTOCOL, f"malformed body: {_parser_words(broken)}")
-    return Fault(ErrorType.TRUNCATED, "the connection ended before the body did")
-
-
 def _malformed(error: BaseException, https: bool) -> Fault:
-    return Fault(ErrorType.PROTOCOL, f"not an HTTP answer: {_parser_words(error)}")
+    return Fault(ErrorType.PROTOCOL, f"not an HTTP answer: {parser_words(error)}")
 
 
 def _decode(error: BaseException, https: bool) -> Fault:
@@ -153,8 +156,12 @@ def _too_slow(error: BaseException, https: bool) -> Fault:
     return Fault(ErrorType.TIMEOUT, str(error))
 
 
-def _bad_head(error: BaseException, https: bool) -> Fault:
+def _bad_answer(error: BaseException, https: bool) -> Fault:
     return Fault(ErrorType.PROTOCOL, str(error))
+
+
+def _truncated(error: BaseException, https: bool) -> Fault:
+    return Fault(ErrorType.TRUNCATED, str(error))
 
 
 def _system(error: BaseException, https: bool) -> Fault:
@@ -174,9 +181,9 @@ TABLE: tuple[tuple[tuple[type[BaseException], ...], Judge], ...] = (
     ((TooSlow,), _too_slow),
     ((TooLarge, TooMuch), _too_large),
     ((DecodeError,), _decode),
-    ((BadHead,), _bad_head),
-    ((aiohttp.ServerDisconnectedError, aiohttp.ClientOSError), _interrupted),
-    ((aiohttp.ClientPayloadError,), _payload),
+    ((BadHead, BadFraming), _bad_answer),
+    ((Truncated,), _truncated),
+    (INTERRUPTED, _interrupted),
     ((aiohttp.ClientResponseError, http_exceptions.HttpProcessingError), _malformed),
     ((OSError,), _system),
 )
@@ -192,7 +199,7 @@ def _words(error: OSError) -> str:
     return str(error) or type(error).__name__
 
 
-def _parser_words(error: BaseException) -> str:
+def parser_words(error: BaseException) -> str:
     """The parser's message on one line, without the dump of what it read."""
     text = getattr(error, "message", "") or str(error)
     return re.sub(r"\s+", " ", text.split("\n")[0]).strip().rstrip(":") or "malformed"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from ssl import SSLContext
 from time import monotonic
@@ -26,19 +26,12 @@ from fetchall.wire.body import Keeper, receive
 from fetchall.wire.connection import Connector, check_aiohttp
 from fetchall.wire.credentials import Head
 from fetchall.wire.deadline import Deadlines
-from fetchall.wire.decode import Decoder, decoder
 from fetchall.wire.exchange import EXCHANGE, Exchange
-from fetchall.wire.failures import BadHead, TooLarge, classify
+from fetchall.wire.failures import INTERRUPTED, BadHead, TooLarge, classify
 from fetchall.wire.message import HEAD_ALONE, Lines, NoCookies, WireRequest, lines, plain
 from fetchall.wire.phases import phases
 from fetchall.wire.proxies import Proxies, Proxy
 
-MAX_LINE = 64 * 1024
-"""Bytes of a status line or of one header: ordinary sites pass aiohttp's 8,190."""
-MAX_HEADERS = 1024
-"""Header lines of one answer: ordinary sites pass aiohttp's 128."""
-READ_AHEAD = 64 * 1024
-"""Bytes of a body that may wait in memory before the socket is paused."""
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 """RFC 9110 section 9.2.2."""
@@ -77,6 +70,10 @@ class Wiring:
     resolver: aiohttp.abc.AbstractResolver
     family: socket.AddressFamily = socket.AF_UNSPEC
     proxies: Proxies
+    pinned: Collection[tuple[str, int]] = ()
+    """Hosts and ports, host `*` for any, whose addresses the resolver is asked for though they are addresses."""
+    send_twice: bool = False
+    """Methods that are not idempotent may be sent again; else each goes out on a connection of its own."""
     timings: bool = False
     limit_rate: int = 0
     """Bytes a second of all bodies together; 0: no limit."""
@@ -117,6 +114,8 @@ class Fetcher:
     async def hop(self, call: Call) -> Answer:
         """Send one request and read its answer; nothing that a network or a server did is raised."""
         exchange = Exchange(call.task, monotonic(), call.budget)
+        # Nobody could tell whether it was done if a kept-alive connection turned out dead.
+        exchange.fresh = not (call.method in IDEMPOTENT or self._wiring.send_twice)
         EXCHANGE.set(exchange)
         self._deadlines.enter(exchange)
         try:
@@ -131,7 +130,7 @@ class Fetcher:
             self._deadlines.leave(exchange)
             if exchange.response is not None:
                 exchange.response.close()
-        if exchange.response is not None and fault.type is not ErrorType.PROTOCOL:
+        if exchange.response is not None:
             return self._described(exchange, exchange.response, fault)
         return Answer(fault=fault, remote_ip=exchange.peer, reused=exchange.reused, timings=self._timings(exchange))
 
@@ -147,20 +146,23 @@ class Fetcher:
     async def _answer(self, call: Call, exchange: Exchange) -> Answer:
         try:
             response = await self._send(call, exchange)
-        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-            if not self._stale(call, exchange, error):
+        except INTERRUPTED as error:
+            if isinstance(error, aiohttp.ClientConnectorError) or not _stale(exchange):
                 raise
             response = await self._send_again(call, exchange)
         # A server that closes an idle connection may say so with a 408 (RFC 9110 section 15.5.9).
-        if response.status == 408 and self._stale(call, exchange):
+        if response.status == 408 and _stale(exchange):
             response.close()
             response = await self._send_again(call, exchange)
+        status = response.status
+        if status < 100:
+            response.close()
+            raise BadHead(f"not an HTTP answer: a status of {status:03}")
         exchange.response = response
         exchange.head_at = monotonic()
-        status = response.status
-        if not 200 <= status <= 999:
-            raise BadHead(f"a status of {status:03} that was not asked for")
-        redirect = status in REDIRECTS and call.follow and hdrs.LOCATION in response.headers
+        if status < 200:
+            raise BadHead(f"a status of {status} that was not asked for")
+        redirect = status in REDIRECTS and call.follow and bool(response.headers.get(hdrs.LOCATION))
         if not redirect and call.method != "HEAD" and status not in BODILESS:
             await self._body(call, exchange, response)
         answer = self._described(exchange, response)
@@ -176,11 +178,6 @@ class Fetcher:
         """A kept-alive connection that turns out dead is replaced by a new one, which is no attempt."""
         exchange.fresh = True
         return await self._send(call, exchange)
-
-    def _stale(self, call: Call, exchange: Exchange, error: Exception | None = None) -> bool:
-        if isinstance(error, aiohttp.ClientConnectorError):
-            return False
-        return exchange.reused and not exchange.fresh and call.method in IDEMPOTENT
 
     def _send(self, call: Call, exchange: Exchange) -> Awaitable[aiohttp.ClientResponse]:
         proxy = self._wiring.proxies.proxy_for(call.target.origin)
@@ -204,7 +201,7 @@ class Fetcher:
             extra["data"] = call.body
         return session.request(
             call.method,
-            URL(call.target.href, encoded=True),
+            _whole(call.target),
             headers=headers,
             allow_redirects=False,
             trace_request_ctx=exchange,
@@ -215,17 +212,18 @@ class Fetcher:
         wiring = self._wiring
         cap = call.cap or wiring.body_cap
         headers = response.headers
-        layers: Decoder | None = None
+        codings = None
         if hdrs.CONTENT_ENCODING in headers:
-            layers = decoder(", ".join(headers.getall(hdrs.CONTENT_ENCODING)), limit=cap)
-        if layers is None:
+            codings = ", ".join(headers.getall(hdrs.CONTENT_ENCODING))
+        else:
             length = headers.get(hdrs.CONTENT_LENGTH)
             if length is not None and length.isdecimal() and int(length) > cap:
                 raise TooLarge(f"the body is {int(length):,} bytes, more than --max-body allows")
         read = None
         if self._bandwidth is not None or wiring.speed_limit:
             read = Metered(response.content, self._bandwidth, wiring.speed_limit, wiring.speed_time).read
-        return receive(response.content, layers, call.keeper, cap, exchange, read)
+        assert exchange.protocol is not None
+        return receive(response.content, codings, call.keeper, cap, exchange, exchange.protocol.check_end, read)
 
     def _described(self, exchange: Exchange, response: aiohttp.ClientResponse, fault: Fault | None = None) -> Answer:
         version = response.version
@@ -254,6 +252,7 @@ class Fetcher:
             resolver=wiring.resolver,
             use_dns_cache=False,  # the resolver has one
             family=wiring.family,
+            pinned=wiring.pinned,
             socket_factory=socket_factory,
         )
         session = aiohttp.ClientSession(
@@ -263,10 +262,6 @@ class Fetcher:
             timeout=self._timeout,
             auto_decompress=False,
             trust_env=False,
-            read_bufsize=READ_AHEAD,
-            max_line_size=MAX_LINE,
-            max_field_size=MAX_LINE,
-            max_headers=MAX_HEADERS,
             trace_configs=[phases()] if wiring.timings else [],
         )
         # aiohttp would send a request again by itself, once and silently, on a connection that turned out dead.
@@ -285,6 +280,23 @@ def _through(proxy: Proxy, call: Call) -> tuple[Head | CIMultiDict[str], dict[st
     headers = call.headers.copy()
     headers[hdrs.PROXY_AUTHORIZATION] = proxy.authorization
     return headers, extra
+
+
+def _stale(exchange: Exchange) -> bool:
+    """Whether a failure may be the kept-alive connection's, and the request may be sent again."""
+    return exchange.reused and not exchange.fresh
+
+
+def _whole(target: Target) -> URL:
+    """
+    The URL in a form from which aiohttp takes the request's target as it stands.
+
+    As a path, the query included: yarl drops the `?` of an empty query, which the URL standard keeps.
+    """
+    href = target.href
+    path = href.index("/", len("https://"))
+    authority = href[href.index("//") + 2 : path]
+    return URL.build(scheme=target.origin.scheme, authority=authority, path=href[path:], encoded=True)
 
 
 def _text(response: aiohttp.ClientResponse, name: str) -> str | None:

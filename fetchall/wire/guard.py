@@ -11,13 +11,7 @@ is not refused: an operator's own NAT64 prefix, this machine's public addresses,
 from __future__ import annotations
 
 import errno
-import socket
-from contextvars import ContextVar
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Any
-
-AddrInfo = tuple[int, int, int, str, tuple[Any, ...]]
-"""Family, type, protocol, canonical name and socket address, as `socket.getaddrinfo` has them."""
 
 _IPV4 = {
     "0.0.0.0/32": "unspecified (RFC 1122)",
@@ -82,7 +76,6 @@ _BLOCKS: dict[int, list[tuple[IPv4Network | IPv6Network, str, str | None]]] = {
     4: [(ip_network(block), block, rule) for block, rule in _IPV4.items()],
     6: [(ip_network(block), block, rule) for block, rule in _IPV6.items()],
 }
-_refused: ContextVar[list[BlockedAddress] | None] = ContextVar("_refused", default=None)
 
 
 class BlockedAddress(OSError):
@@ -110,29 +103,11 @@ def refusal(address: str) -> str | None:
     return rule
 
 
-def guarded_socket_factory(addr_info: AddrInfo) -> socket.socket:
-    """The socket for one address, as aiohttp's connector asks for it. Raises `BlockedAddress`."""
-    family, kind, protocol, _, where = addr_info
-    address = str(where[0])
+def check_public(address: str) -> None:
+    """Raise `BlockedAddress` for an address that may not be dialled."""
     rule = refusal(address)
     if rule is not None:
-        error = BlockedAddress(address, rule)
-        seen = _refused.get()
-        if seen is not None:
-            seen.append(error)
-        raise error
-    return socket.socket(family, kind, protocol)
-
-
-def watch_refusals() -> list[BlockedAddress]:
-    """
-    A list to which all is added that is refused from here on to this task, and to those that it starts.
-
-    Where several addresses fail in different ways, aiohttp's connector joins their words in one plain `OSError`.
-    """
-    seen: list[BlockedAddress] = []
-    _refused.set(seen)
-    return seen
+        raise BlockedAddress(address, rule)
 
 
 def _rule(ip: IPv4Address | IPv6Address) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
@@ -104,6 +105,8 @@ class Session:
                 resolver=resolver,
                 family=family,
                 proxies=self._proxies,
+                pinned=self._overrides,
+                send_twice=options.retry_all_methods,
                 timings=options.timings,
                 limit_rate=options.limit_rate,
                 speed_limit=options.speed_limit,
@@ -170,17 +173,22 @@ def _cookies(options: Options) -> Cookies | None:
     return jar
 
 
+_override = re.compile(r"(\[[^\[\]]*\]|[^:]*):([^:]*):(.*)").fullmatch
+
+
 def _overrides(entries: Sequence[str]) -> dict[tuple[str, int], list[str]]:
     """`HOST:PORT:ADDR[,ADDR]` as in curl's --resolve; an IPv6 address may stand in brackets."""
     found: dict[tuple[str, int], list[str]] = {}
     for entry in entries:
-        host, _, rest = entry.partition(":")
-        port, _, addresses = rest.partition(":")
+        parts = _override(entry)
+        host, port, addresses = parts.groups() if parts else ("", "", "")
         listed = [address.strip().strip("[]") for address in addresses.split(",") if address.strip()]
         try:
             number = int(port)
             for address in listed:
                 ipaddress.ip_address(address)
+            if host.startswith("["):
+                host = str(ipaddress.IPv6Address(host[1:-1]))
         except ValueError:
             number = 0
         if not host or not 0 < number < 65536 or not listed:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ssl
 
 from fetchall.errors import InvalidOptions
+from fetchall.wire.framing import Notified
 
 
 def context(
@@ -31,6 +32,7 @@ def context(
             made.load_cert_chain(cert, key, password=_no_password)
         except (OSError, ssl.SSLError, ValueError) as error:
             raise InvalidOptions(f"--cert {cert}: {_reason(error)}") from error
+    made.sslobject_class = Notified
     made.set_alpn_protocols(["http/1.1"])
     return made
 

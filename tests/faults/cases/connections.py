@@ -49,8 +49,8 @@ _KEPT = (
          check=connections_of(1, 2)),
     Case(row=114, name="too-large-compressed", url="/bomb-gzip?size=4194304", error_type="too_large",
          after=(_ELSEWHERE, _ECHO), check=connections_of(1, 2, 3)),
-    Case(row=115, name="idle-for-longer-than-a-read", url="/echo", options={"read_timeout": 0.5},
-         before=(_ECHO, *[_ELSEWHERE] * 6), check=connections_of(1, 2, 2, 2, 2, 2, 2, 1)),
+    Case(row=115, name="idle-for-longer-than-a-read", url="/echo", options={"read_timeout": 0.4, "rate": 1.6}, times=2,
+         check=connections_of(1, 1), why="0.6 s lie between the two"),
 )  # fmt: skip
 
 _SLOW = (
