@@ -32,5 +32,16 @@ def _nobody(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-_OURS = ("FETCHALL_LOOP", "FETCHALL_FULL")
+_OURS = ("FETCHALL_LOOP", "FETCHALL_FULL", "FETCHALL_FUZZ")
 """Settings of the tests themselves."""
+_FAULTS = "::test_the_fault_gives_the_row_that_the_table_says["
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How many cases of the table of faults held, of those that this machine could try."""
+    held, broken = (
+        sum(_FAULTS in report.nodeid for report in terminalreporter.getreports(outcome) if report.when == "call")
+        for outcome in ("passed", "failed")
+    )
+    if held + broken:
+        terminalreporter.write_line(f"faults: held {held} of {held + broken}")

@@ -178,7 +178,8 @@ class Framed(ResponseHandler):
         if message.should_close:
             self._should_close = True
         if self._skip_payload or message.code in _NO_BODY:
-            self._should_close |= message.code == 101
+            if message.code == 101 or (message.code == 204 and _says_more(message)):
+                self._should_close = True
             self.feed_data((message, EMPTY_PAYLOAD), 0)
             return
         self.feed_data((message, payload), 0)
@@ -269,6 +270,12 @@ class Framed(ResponseHandler):
         if isinstance(self._tls, Notified) and not self._tls.notified:
             return Truncated(f"the connection was cut {got} bytes into a body without a length: no TLS close_notify")
         return None
+
+
+def _says_more(message: RawResponseMessage) -> bool:
+    """Whether a 204 announces a body, which it can't have (RFC 9110 section 8.6), and which may come all the same."""
+    headers = message.headers
+    return hdrs.TRANSFER_ENCODING in headers or headers.get(hdrs.CONTENT_LENGTH, "0") != "0"
 
 
 def _after_line_ends(data: bytes, at: int) -> int:
