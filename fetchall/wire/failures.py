@@ -164,6 +164,11 @@ def _truncated(error: BaseException, https: bool) -> Fault:
     return Fault(ErrorType.TRUNCATED, str(error))
 
 
+def _unnameable(error: BaseException, https: bool) -> Fault:
+    """Some libraries decode an `xn--` label on their way to a proxy, by an IDNA that is older than the web's."""
+    return Fault(ErrorType.INVALID_URL, "the host's name can't be sent to the proxy", retryable=False)
+
+
 def _system(error: BaseException, https: bool) -> Fault:
     assert isinstance(error, OSError)
     return Fault(ErrorType.CONNECT_ERROR, _words(error))
@@ -186,6 +191,7 @@ TABLE: tuple[tuple[tuple[type[BaseException], ...], Judge], ...] = (
     (INTERRUPTED, _interrupted),
     ((aiohttp.ClientResponseError, http_exceptions.HttpProcessingError), _malformed),
     ((OSError,), _system),
+    ((UnicodeError,), _unnameable),
 )
 """What is tried in turn: these exceptions, judged so; a judge may pass with None."""
 

@@ -132,9 +132,11 @@ class Framed(ResponseHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         """End what was under way, as truncated where more had been announced."""
         payload = self._payload
-        if payload is not None and not payload.is_eof():
-            self._end(payload, self._missing(payload, exc))
+        if payload is not None:
+            # What the parser is in the middle of now is nobody's.
             self._parser = None
+            if not payload.is_eof():
+                self._end(payload, self._missing(payload, exc))
         super().connection_lost(exc)
 
     def _new_parser(self) -> Any:

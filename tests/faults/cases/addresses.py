@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fetchall.urls import parse
+
 from ..case import PUBLIC, Case
 from ..checks import connections
 
@@ -19,6 +21,9 @@ PRIVATE = (
 )  # fmt: skip
 """Spellings of addresses that are not public: loopback, private, link-local, shared, reserved, multicast, and those
 that lead to one of them (IPv4-mapped, NAT64, 6to4, Teredo)."""
+
+_ADDRESSES = tuple(dict.fromkeys(parse(f"http://{spelling}/").origin.host for spelling in PRIVATE))  # type: ignore[union-attr]
+"""The addresses that they come to, which a name may have."""
 
 _START = f"http://{PUBLIC}:{{http}}"
 _BLOCK = {"block_private": True}
@@ -65,6 +70,12 @@ _IN_A_NAMESPACE = (
     Case(row=35, name="answer-changes", url="http://flip.test:{http}/echo", status=None, error_type="blocked_address",
          options=_BLOCK, apart=True, before=("http://flip.test:{http}/http10",), requests=1,
          names={"flip.test": [(PUBLIC,), ("127.0.0.1",)]}, why="each connection is judged by the address it goes to"),
+    *(
+        Case(row=35, name=f"answer-changes-to-{address}", url="http://flip.test:{http}/echo", status=None, apart=True,
+             error_type="blocked_address", options=_BLOCK, before=("http://flip.test:{http}/http10",), requests=1,
+             names={"flip.test": [(PUBLIC,), (address,)]})
+        for address in _ADDRESSES
+    ),
 )  # fmt: skip
 
 CASES = (*_DIRECT, *_IN_A_NAMESPACE)

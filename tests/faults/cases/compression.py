@@ -71,6 +71,9 @@ CASES = (
     Case(row=87, name="gzip-trailing", url="/gzip-trailing", body=TEXT, why="as browsers: what follows is no member"),
     *(Case(row=88, name=f"empty-{coding}", url=f"/gzip-empty?coding={coding}", size=0, needs=_optional(coding))
       for coding in _BOMBS),
+    Case(row=88, name="empty-unknown", url="/gzip-empty?coding=rot13", size=0,
+         why="nothing is to be decoded, so nothing has to be known"),
+    Case(row=88, name="head-unknown", url="/unknown-encoding", size=0, options={"head": True}),
     Case(row=88, name="head", url="/coded?coding=gzip", size=0, options={"head": True}),
     Case(row=88, name="204", url="/coded-without-body?status=204", status=204, size=0),
     Case(row=88, name="304", url="/coded-without-body?status=304", status=304, size=0),

@@ -15,6 +15,8 @@ _DNS = (
          options={"retries": 2}, fast=True, check=asked("nx.test", 1), says=("nx.test",)),
     Case(row=30, name="no-address", url="http://none.test/", status=None, error_type="dns", names={"none.test": [()]},
          requests=0, why="a name without an address is as good as none"),
+    Case(row=30, name="no-such-family", url="http://odd.test/", status=None, error_type="dns", attempts=1, requests=0,
+         options={"retries": 2}, fast=True, names={"odd.test": [getattr(socket, "EAI_ADDRFAMILY", socket.EAI_NONAME)]}),
     Case(row=31, name="servfail", url="http://again.test/", status=None, error_type="dns", attempts=3, requests=0,
          options={"retries": 2}, fast=True, names={"again.test": [socket.EAI_AGAIN]}, check=asked("again.test", 3)),
     Case(row=31, name="servfail-then-good", url="http://again.test:{http}/echo", attempts=2, fast=True,
@@ -34,6 +36,10 @@ _DNS = (
          final_url="http://localhost:{http}/echo"),
     Case(row=36, name="localhost-dot", url="http://localhost.:{http}/echo", names={"localhost.": [("127.0.0.1",)]},
          check=asked("localhost.", 1), why="resolved as given: the final dot keeps search domains out"),
+    Case(row=36, name="address-overridden", url="http://192.0.2.7:{http}/echo", names=None, requests=1,
+         options={"resolve": ("192.0.2.7:{http}:127.0.0.1",)}, why="--resolve holds for addresses too, as in curl"),
+    Case(row=36, name="ipv6-address-overridden", url="http://[2001:db8::7]:{http}/echo", names=None, requests=1,
+         options={"resolve": ("[2001:db8:0::7]:{http}:127.0.0.1",)}),
 )  # fmt: skip
 
 _TCP = (
