@@ -10,6 +10,7 @@ end of a br stream it is an error, for Brotli's library can't tell where that wa
 
 from __future__ import annotations
 
+import re
 import sys
 import zlib
 from collections.abc import Generator, Iterator
@@ -39,8 +40,9 @@ else:
 
 __all__ = ["ACCEPT_ENCODING", "DecodeError", "Decoder", "TooMuch", "decoder"]
 
-# Brotli before 1.2 can't stop at a limit: a bomb would go off in one step.
-_HAS_BROTLI = brotli is not None and hasattr(brotli.Decompressor, "can_accept_more_data")
+# Brotli before 1.2 can't stop at a limit, so a bomb would go off in one step, and up to 1.2.0 a crafted stream makes it
+# write beyond its buffer (CVE-2026-111497).
+_HAS_BROTLI = brotli is not None and tuple(map(int, re.findall("[0-9]+", brotli.__version__))) >= (1, 2, 1)
 _HAS_ZSTD = zstd is not None
 
 ACCEPT_ENCODING = ", ".join(["gzip", "deflate"] + ["br"] * _HAS_BROTLI + ["zstd"] * _HAS_ZSTD)
