@@ -42,7 +42,8 @@ CASES = (
     _broken(82, "chain-6", "/encoding-chain?n=6"),
     _broken(82, "chain-50", "/encoding-chain?n=50"),
     Case(row=83, name="members", url="/bomb-members?n=200000&size=1", size=200_000, cpu=4.0, pause=0.1, within=16.0,
-         options={"body": False, "max_body": 4 * MIB, "timeout": 15.0}, why="each member counts once: no copying of what follows"),
+         options={"body": False, "max_body": 4 * MIB, "timeout": 15.0},
+         why="each member counts once: no copying of what follows"),
     _bomb(83, "members-large", "/bomb-members?n=1024&size=1048576"),
     *(
         Case(row=84, name=f"right-{coding}", url=f"/coded?coding={coding}", body=TEXT, needs=_optional(coding))
