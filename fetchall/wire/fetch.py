@@ -28,7 +28,7 @@ from fetchall.wire.credentials import Head
 from fetchall.wire.deadline import Deadlines
 from fetchall.wire.exchange import EXCHANGE, Exchange
 from fetchall.wire.failures import INTERRUPTED, BadHead, TooLarge, classify
-from fetchall.wire.message import HEAD_ALONE, Lines, NoCookies, WireRequest, lines, plain
+from fetchall.wire.message import HEAD_ALONE, Lines, NoCookies, WireRequest, as_it_stands, lines, plain
 from fetchall.wire.phases import phases
 from fetchall.wire.proxies import Proxies, Proxy
 
@@ -201,7 +201,7 @@ class Fetcher:
             extra["data"] = call.body
         return session.request(
             call.method,
-            _whole(call.target),
+            as_it_stands(call.target.href),
             headers=headers,
             allow_redirects=False,
             trace_request_ctx=exchange,
@@ -285,18 +285,6 @@ def _through(proxy: Proxy, call: Call) -> tuple[Head | CIMultiDict[str], dict[st
 def _stale(exchange: Exchange) -> bool:
     """Whether a failure may be the kept-alive connection's, and the request may be sent again."""
     return exchange.reused and not exchange.fresh
-
-
-def _whole(target: Target) -> URL:
-    """
-    The URL in a form from which aiohttp takes the request's target as it stands.
-
-    As a path, the query included: yarl drops the `?` of an empty query, which the URL standard keeps.
-    """
-    href = target.href
-    path = href.index("/", len("https://"))
-    authority = href[href.index("//") + 2 : path]
-    return URL.build(scheme=target.origin.scheme, authority=authority, path=href[path:], encoded=True)
 
 
 def _text(response: aiohttp.ClientResponse, name: str) -> str | None:

@@ -86,6 +86,17 @@ def plain(method: str, href: str, origin: Origin, headers: Lines) -> Plain:
     return Plain(to, head.encode())
 
 
+def as_it_stands(href: str) -> URL:
+    """
+    A serialised URL in a form from which aiohttp takes the request's target as it stands.
+
+    As a path, the query included: yarl drops the `?` of an empty query, which the URL standard keeps.
+    """
+    scheme, _, rest = href.partition("://")
+    path = rest.index("/")
+    return URL.build(scheme=scheme, authority=rest[:path], path=rest[path:], encoded=True)
+
+
 class WireRequest(ClientRequest):
     """aiohttp's request without headers of its own making: all that is sent is decided by us."""
 
