@@ -102,6 +102,11 @@ class Tuner:
         doing = "climbing" if self._climbing else "resting" if self._rest else "searching"
         return f"<Tuner {doing}, {self.limit} in flight, best {self.best} of at most {self._most}>"
 
+    @property
+    def settled(self) -> bool:
+        """Whether the climb is over: `best` was found, not merely reached."""
+        return not self._climbing
+
     def heard(self, now: float, *, ok: bool, latency: float, in_flight: int) -> None:
         """An answer came or failed to, after `latency` seconds; `in_flight` counts itself."""
         window = self._window

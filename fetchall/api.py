@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Any, Self
 
+from fetchall import descriptors
 from fetchall.errors import InvalidOptions
 from fetchall.options import Options
 from fetchall.records import Result
@@ -92,6 +93,8 @@ class Stream:
     def __init__(self, feed: Feed, options: Options) -> None:
         # First of all, since what the options can't be leaves a half-made object to `__del__`.
         self._task: asyncio.Task[None] | None = None
+        if options.auto:
+            options = dataclasses.replace(options, concurrency=descriptors.allowed(options.concurrency))
         self._options = options
         self._session = Session(options)
         self._feed = feed
@@ -164,6 +167,16 @@ class Stream:
     def in_flight(self) -> int:
         """Requests on the wire."""
         return self._run.in_flight if self._run is not None else 0
+
+    @property
+    def concurrency(self) -> int:
+        """How many may be in flight; with `auto`, the number found, or reached while it still climbs."""
+        return self._run.concurrency if self._run is not None else self._options.concurrency
+
+    @property
+    def settled(self) -> bool:
+        """False: with `auto`, the list was too short to find the best `concurrency`."""
+        return self._run is None or self._run.settled
 
     @property
     def truncated(self) -> bool:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from typing import Protocol
 
+from fetchall.hearing import signal_of
 from fetchall.options import Clock
 from fetchall.records import Answer, ErrorType, Fault, Origin, Request
 from fetchall.retry import RetryPolicy, backoff, worth_retrying
 from fetchall.robots import MAX_HOPS, MOST, PATH, Rules, rules_of
-from fetchall.schedule import Job, Schedule, Signal
+from fetchall.schedule import Job, Schedule
 from fetchall.urls import Target, follow, parse
 from fetchall.wire.fetch import REDIRECTS, Call, Fetcher
 from fetchall.wire.session import Session
@@ -84,9 +86,13 @@ class Gate:
             self._schedule.done(visit.origin, self._clock.now())
             raise
         now = self._clock.now()
-        self._schedule.done(visit.origin, now, Signal(answer.status is not None, throttled=False))
+        self._schedule.done(visit.origin, now, signal_of(answer, time.time()))
         if not self._goes_on(visit, answer, now):
             self._open(visit, answer, now)
+
+    def refused(self, visit: Visit, fault: Fault) -> None:
+        """Where the visit was to go next nothing is sent, so its origin's rules can't be known."""
+        self._open(visit, Answer(fault=fault), self._clock.now())
 
     def _goes_on(self, visit: Visit, answer: Answer, now: float) -> bool:
         location = answer.header(b"location") if answer.status in REDIRECTS else None

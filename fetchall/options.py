@@ -86,13 +86,18 @@ def parse_count(text: str) -> int:
 
 
 def parse_concurrency(text: str) -> int:
-    """How many at once: from 1 to `MAX_CONCURRENCY`."""
-    count = parse_count(text)
-    if not 1 <= count <= MAX_CONCURRENCY:
-        raise ValueError(f"{text!r} is out of range: from 1 to {MAX_CONCURRENCY}")
-    return count
+    """How many at once: from 1 to `MAX_CONCURRENCY`, or `auto`."""
+    if text == "auto":
+        return AUTO
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_CONCURRENCY):
+        raise ValueError(f"{text!r} is no number from 1 to {MAX_CONCURRENCY}, nor auto")
+    return int(text)
 
 
+AUTO = 0
+"""As `Options.concurrency`: the number is found while the run goes on."""
+MOST_AUTO = 1_000
+"""The most that it may find: what one process can serve, and beyond what most servers like."""
 MAX_CONCURRENCY = 65_535
 """As curl's --parallel-max: there are no more local ports for one address."""
 MAX_ROW_BODY = 10 * 1024**2
@@ -118,11 +123,14 @@ class Options:
         20,
         "-c",
         "--concurrency",
-        help="Requests on the wire at once.",
+        help="Requests on the wire at once; auto finds the fewest that give about the most good answers a second, "
+        "and reports how many that were.",
         group=POLITENESS,
-        metavar="N",
+        metavar="N|auto",
         parse=parse_concurrency,
     )
+    auto: bool = False
+    """The number in flight is found; `concurrency` is the most that it may be. `concurrency=AUTO` sets both."""
     per_host: int = _option(
         0,
         "--per-host",
@@ -450,8 +458,11 @@ class Options:
     def __post_init__(self) -> None:
         """Refuse what can't be used, naming the option."""
         _check_types(self)
-        if not 1 <= self.concurrency <= MAX_CONCURRENCY:
-            raise InvalidOptions(f"concurrency is {self.concurrency}: from 1 to {MAX_CONCURRENCY}")
+        if self.concurrency == AUTO:
+            object.__setattr__(self, "auto", True)
+            object.__setattr__(self, "concurrency", MOST_AUTO)
+        if not (isinstance(self.concurrency, int) and 1 <= self.concurrency <= MAX_CONCURRENCY):
+            raise InvalidOptions(f"concurrency is {self.concurrency!r}: from 1 to {MAX_CONCURRENCY}, or AUTO")
         if self.method is not None and (reason := refused_method(self.method)):
             raise InvalidOptions(f"--request: {reason}")
         if self.max_body < 1:

@@ -83,13 +83,16 @@ class Person:
             self._progress.close()
             self._progress = None
 
-    def summarise(self, tally: Tally, summary: Summary, timing: Timing, outputs: Sequence[str]) -> None:
-        """What the run gave, at a glance, and where it is."""
+    def summarise(
+        self, tally: Tally, summary: Summary, timing: Timing, outputs: Sequence[str], found: str = ""
+    ) -> None:
+        """What the run gave, at a glance, and where it is; `found`: what `--concurrency auto` came to."""
         if self._reporting.quiet:
             return
         hosts = tally.slowest_hosts()
         text = summary_text(summary, timing, hosts, tally.histogram.bars(), self.color, columns_of(sys.stderr))
-        tail = [f"written to {visible(path)}" for path in outputs]
+        tail = [found] if found else []
+        tail += [f"written to {visible(path)}" for path in outputs]
         below_lines = stdout_form(self._reporting) == "lines"
         if below_lines:
             tail.append("for JSON, pipe it or write it: -o results.json")

@@ -63,6 +63,8 @@ class Pool(Generic[J]):
         look_ahead: int = LOOK_AHEAD,
     ) -> None:
         self.permits = asyncio.BoundedSemaphore(concurrency)
+        self.allowed = concurrency
+        """How many of the permits may be used; who raises it does so within a turn, or calls `wake`."""
         self._concurrency = concurrency
         self._schedule = schedule
         self._feed = feed
@@ -152,16 +154,17 @@ class Pool(Generic[J]):
                     self.permits.release()
                 if self._idle:
                     self.wake()
-                elif schedule.waiting < self._concurrency:
+                elif schedule.waiting < self.allowed:
                     self._feed_more()
         except asyncio.CancelledError:
             if not self._stopped:
                 raise
 
     def _next(self) -> J | None:
-        if self._stopped or not self._room():
-            return None
-        return self._schedule.next(self._clock.now())
+        return self._schedule.next(self._clock.now()) if self._may_begin() else None
+
+    def _may_begin(self) -> bool:
+        return self._schedule.in_flight < self.allowed and not self._stopped and self._room()
 
     async def _wait(self) -> J | None:
         waiter: asyncio.Future[J | None] = asyncio.get_running_loop().create_future()
@@ -180,7 +183,8 @@ class Pool(Generic[J]):
         return self._exhausted and not self._schedule.waiting and len(self._idle) == self._concurrency
 
     def _set_timer(self) -> None:
-        at = self._schedule.wake_at()
+        # Whoever takes results or ends a request wakes us: no time does.
+        at = self._schedule.wake_at() if self._may_begin() else None
         if at == self._timer_at:
             return
         if self._timer is not None:
@@ -204,7 +208,8 @@ class Pool(Generic[J]):
         """Requests that the reader should fetch: while workers idle, as far as the look-ahead; else a full house."""
         if self._exhausted or not self._room():
             return 0
-        bound = self._look_ahead if self._idle else self._concurrency
+        idle = self._idle and self._schedule.in_flight < self.allowed
+        bound = self._look_ahead if idle else self.allowed
         return max(0, min(bound - self._schedule.waiting - self._held(), self._concurrency))
 
     def _feed_more(self) -> None:

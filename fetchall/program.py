@@ -99,9 +99,9 @@ class _Command:
     async def _prepare(self, stack: AsyncExitStack) -> None:
         options, person = self._options, self._person
         fits = descriptors.allowed(options.concurrency)
-        if fits < options.concurrency:
+        if fits < options.concurrency and not options.auto:
             person.warn(f"concurrency lowered to {fits}: the system allows too few open files (ulimit -n)")
-            options = replace(options, concurrency=fits)
+        options = replace(options, concurrency=fits)
         if options.insecure:
             person.warn("certificates are not verified (--insecure)")
         if self._reporting.sync and options.verb not in ("GET", "HEAD", "OPTIONS", "TRACE"):
@@ -198,7 +198,7 @@ class _Command:
     ) -> None:
         """Close the outputs and tell the person; the failure that ended the run goes before any met here."""
         try:
-            summary, timing = report.end(elapsed, self._options.concurrency, sequential, complete=complete)
+            summary, timing = report.end(elapsed, self._concurrency, sequential, complete=complete)
             self._write_summary(dumps({"summary": summary_fields(summary), "timing": timing_fields(timing)}))
         except OSError:
             if failure is None:
@@ -206,7 +206,21 @@ class _Command:
             return
         if failure is None:
             files = [path for path in self._reporting.output if path != STDOUT]
-            self._person.summarise(report.tally, summary, timing, files if complete else [])
+            self._person.summarise(report.tally, summary, timing, files if complete else [], self._found())
+
+    @property
+    def _concurrency(self) -> int:
+        return self._stream.concurrency if self._stream is not None else self._options.concurrency
+
+    def _found(self) -> str:
+        """What `--concurrency auto` came to; empty: it was not asked for."""
+        if not self._options.auto or self._stream is None:
+            return ""
+        count = f"{self._concurrency:,}"
+        if not self._stream.settled:
+            return f"--concurrency auto: the list ended while more were still being tried, at {count} in flight"
+        most = ", the most that it tries" if self._concurrency == self._options.concurrency else ""
+        return f"--concurrency auto: {count} in flight{most} gave about the most good answers a second"
 
     def _write_summary(self, document: bytes) -> None:
         path = self._reporting.summary

@@ -164,6 +164,8 @@ class Answer(NamedTuple):
     content_type: str | None = None
     reused: bool | None = None
     timings: Timings | None = None
+    rationed: bool = False
+    """It has a header that tells how much of a quota is left (RateLimit and its elders)."""
 
     def header(self, name: bytes) -> bytes | None:
         """The first value of a header, by its lower-case name."""

@@ -13,14 +13,16 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from fetchall.adapt import Tuner
 from fetchall.dedupe import Duplicates, key_of
 from fetchall.gate import Bound, Gate, Visit
+from fetchall.hearing import THROTTLES, is_good, signal_of
 from fetchall.journey import Journey
 from fetchall.options import Clock, Options, refused_method
 from fetchall.pool import LoopClock, Pool
 from fetchall.records import Answer, ErrorType, Fault, Hop, Request, Result, Try
 from fetchall.retry import RetryPolicy, asked_wait, backoff, worth_retrying
-from fetchall.schedule import FINE, Limits, Schedule, Signal
+from fetchall.schedule import Limits, Schedule
 from fetchall.source.feed import Feed
 from fetchall.source.text import MAX_LINE, SHOWN, escaped
 from fetchall.urls import follow, mask, parse
@@ -28,8 +30,6 @@ from fetchall.wire.body import Memory
 from fetchall.wire.credentials import next_request, refusal
 from fetchall.wire.fetch import REDIRECTS, Call, Fetcher
 from fetchall.wire.session import Session
-
-THROTTLES = frozenset({429, 503})
 
 
 class Run:
@@ -71,6 +71,7 @@ class Run:
             gate=options.robots,
         )
         self._duplicates = Duplicates() if options.dedupe else None
+        self._tuner = Tuner(options.concurrency) if options.auto else None
         self._gate = Gate(self._schedule, session, self._fetcher, self._retry, self._clock, options.timeout)
         self._accepted = frozenset(code for first, last in options.accept for code in range(first, last + 1))
         self.truncated = False
@@ -87,6 +88,8 @@ class Run:
             room=room,
             held=lambda: self._duplicates.held if self._duplicates is not None else 0,
         )
+        if self._tuner is not None:
+            self._pool.allowed = self._tuner.limit
         self.stop = self._pool.stop
         self.abandon = self._pool.abandon
         self.wake = self._pool.wake
@@ -95,6 +98,19 @@ class Run:
     def in_flight(self) -> int:
         """Requests on the wire."""
         return self._schedule.in_flight
+
+    @property
+    def concurrency(self) -> int:
+        """How many may be in flight; with `auto`, the number found, or reached while it still climbs."""
+        tuner = self._tuner
+        if tuner is None:
+            return self._options.concurrency
+        return tuner.best if tuner.settled else tuner.limit
+
+    @property
+    def settled(self) -> bool:
+        """Whether `concurrency` is final, or with `auto` was found: its climb was over before the list was."""
+        return self._tuner is None or self._tuner.settled
 
     async def go(self) -> None:
         """Until the last result has been delivered, or `stop` was called and what was in flight is done."""
@@ -139,6 +155,9 @@ class Run:
 
         A retry keeps the answer that it had as its result; a redirect's next hop has its redirect's, with the reason.
         """
+        if isinstance(journey, Visit):
+            self._gate.refused(journey, fault)
+            return
         assert isinstance(journey, Journey)
         if journey.last is None:
             self._give(journey, _unsent(journey.request, journey.method, fault))
@@ -171,8 +190,14 @@ class Run:
         journey.spent += now - started
         journey.wire_time += now - started
         journey.answered_at = now
-        self._schedule.done(journey.origin, now, _signal(answer))
+        if self._tuner is not None:
+            self._learn(self._tuner, answer, now, started)
+        self._schedule.done(journey.origin, now, signal_of(answer, time.time()))
         self._decide(journey, answer, now)
+
+    def _learn(self, tuner: Tuner, answer: Answer, now: float, started: float) -> None:
+        tuner.heard(now, ok=is_good(answer), latency=now - started, in_flight=self._schedule.in_flight)
+        self._pool.allowed = tuner.limit
 
     def _begin_attempt(self, journey: Journey, now: float) -> None:
         journey.begin()
@@ -333,15 +358,6 @@ def _unsendable(request: Request) -> Fault | None:
     if request.method is not None and (reason := refused_method(request.method)):
         return Fault(ErrorType.BAD_LINE, f"its method: {reason}")
     return None
-
-
-def _signal(answer: Answer) -> Signal:
-    status = answer.status
-    if status is None:
-        return Signal(answered=False, throttled=False)
-    if status not in THROTTLES:
-        return FINE
-    return Signal(True, True, asked_wait(answer.headers, status, time.time()))
 
 
 def _headers(answer: Answer) -> dict[str, list[str]]:

@@ -37,6 +37,8 @@ class Signal(NamedTuple):
     """It refused because of load: 429 or 503."""
     pause: float | None = None
     """Seconds for which it asked to be left alone; None if it did not say."""
+    error: str | None = None
+    """Why there was no answer, in a word (an `error_type`)."""
 
 
 class Standing(Generic[J]):
@@ -87,7 +89,7 @@ class Standing(Generic[J]):
         if signal is None:
             return -inf
         if not signal.answered:
-            self._count_error()
+            self._count_error(signal.error)
             return -inf
         self.errors = 0
         if self.fault is not None and self.fault.type is ErrorType.HOST_SKIPPED:
@@ -102,12 +104,13 @@ class Standing(Generic[J]):
         # An answer that was no refusal may say that its quota is used up. That pauses, but bans nobody.
         return now + pause if pause <= self.limits.retry_after_max else -inf
 
-    def _count_error(self) -> None:
+    def _count_error(self, error: str | None) -> None:
         if not self.limits.max_host_errors:
             return
         self.errors += 1
         if self.errors >= self.limits.max_host_errors:
-            message = f"{self.origin} gave no answer {self.errors} times in a row (--max-host-errors)"
+            last = f", at last {error}" if error else ""
+            message = f"{self.origin} gave no answer {self.errors} times in a row{last} (--max-host-errors)"
             self.fault, self.until = Fault(ErrorType.HOST_SKIPPED, message, retryable=False), inf
 
     def _slow_down(self, now: float, in_flight: int, pause: float, stray: bool) -> float:
