@@ -73,7 +73,7 @@ class Tuner:
     """What the search multiplies or divides by, coarse and fine."""
     ENOUGH = (80, 200)
     """How many answers tell whether a step was worth it; a finer one needs more."""
-    WORTH = 0.3
+    WORTH = 0.15
     """Some share more in flight must bring this part of that share more good answers, or fewer will do."""
     CHANGED = 1.33
     """Where the same number gives this many times as much or as little as before, the search begins anew."""
@@ -159,7 +159,9 @@ class Tuner:
         share = self.limit / self.best - 1
         worth = goodput >= self._goodput * (1 + self.WORTH * share)
         if worth and (full or share < 0):
-            self.best, self._goodput, self._failing = self.limit, goodput, window.failing
+            # On the way down each step is held against where it began: many small losses are a large one.
+            self._goodput = goodput if share > 0 else max(goodput, self._goodput)
+            self.best, self._failing = self.limit, window.failing
             self._misses, self._next_rest = 0, 1
             self._try_another()
         else:

@@ -79,7 +79,7 @@ class Gate:
         """One hop of a visit: then the next, another attempt, or the rules."""
         visit.text.clear()
         head = self._session.head(visit.target, None, _NOTHING, body=False)
-        call = Call(task, visit.target, "GET", head, keeper=visit, budget=self._timeout, cap=MOST)
+        call = Call(task, visit.target, "GET", head, keeper=visit, budget=self._timeout, cap=_CAP)
         try:
             answer = await self._fetcher.hop(call)
         except BaseException:
@@ -135,6 +135,8 @@ class _Check:
 
 
 _NOTHING = Request("")
+_CAP = 2 * MOST
+"""Bytes after which reading stops: the piece in which that happens is lost, so well beyond those that count."""
 
 
 def _cut(answer: Answer) -> bool:

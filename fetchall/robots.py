@@ -69,7 +69,8 @@ def rules_of(origin: Origin, status: int | None, text: bytes, failure: str = "")
     if status is not None and 200 <= status < 300:
         from protego import Protego
 
-        return Rules(origin, Protego.parse(text[:MOST].decode("utf-8", "replace")))
+        # A byte order mark is no part of the first line (RFC 9309 section 2.3.1 asks for UTF-8).
+        return Rules(origin, Protego.parse(text[:MOST].decode("utf-8-sig", "replace")))
     if status is not None and 300 <= status < 500 and status != 429:
         return Rules(origin)
     found = f"answered {status}" if status is not None else failure or "gave no answer"

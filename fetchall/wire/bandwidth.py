@@ -53,21 +53,26 @@ class Metered:
 
     async def read(self) -> bytes:
         """What has come; raises `TooSlow`."""
-        if not self._limit:
-            data = await self._stream.readany()
-        else:
-            try:
-                async with asyncio.timeout(max(self._since + self._seconds - monotonic(), 0.001)):
-                    data = await self._stream.readany()
-            except TimeoutError:
-                raise self._too_slow() from None
-            self._check(len(data))
+        data = await self._in_time() if self._limit else await self._stream.readany()
         if data and self._bandwidth is not None:
             before = monotonic()
             await self._bandwidth.pay(len(data))
             # Our own pause is not the server's slowness.
             self._since += monotonic() - before
         return data
+
+    async def _in_time(self) -> bytes:
+        """The next bytes, however late within a stretch of time in which enough came."""
+        while True:
+            try:
+                async with asyncio.timeout(max(self._since + self._seconds - monotonic(), 0.001)):
+                    data = await self._stream.readany()
+            except TimeoutError:
+                self._check(0)
+                continue
+            if not self._stream.at_eof():
+                self._check(len(data))
+            return data
 
     def _check(self, count: int) -> None:
         self._count += count
