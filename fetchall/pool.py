@@ -19,8 +19,8 @@ from fetchall.source.feed import Feed
 
 J = TypeVar("J", bound=Job)
 
-LOOK_AHEAD = 10_000
-"""Requests that may wait in memory, about 10 MB: as far as the list is read to find work for idle workers."""
+LOOK_AHEAD = 20_000
+"""Requests that may wait in memory, about 20 MB: as far as the list is read to find work for idle workers."""
 
 
 class LoopClock:

@@ -78,7 +78,7 @@ async def test_failures_are_shared_too() -> None:
         assert [row.duplicate_of for row in second] == [0, 1, None, 3]
 
 
-async def test_duplicates_beyond_the_look_ahead_are_found() -> None:
+async def test_duplicates_far_apart_are_found() -> None:
     with FaultServer() as server:
         urls = [server.url("/bytes/1"), *("http://[" for _ in range(12_000)), server.url("/bytes/1")]
         rows = await fetch_all(urls, dedupe=True, concurrency=2)
