@@ -14,18 +14,17 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from fetchall.api import Stream, fetch_all, stream
     from fetchall.errors import FetchallError, InvalidOptions, MissingExtra, SinkError, SourceError
-    from fetchall.options import AUTO, Options
+    from fetchall.options import Options
     from fetchall.records import ErrorType, Fault, Hop, Request, Result, Summary, Timing, Timings, Try
 
 _HOMES = {
     "fetchall.api": ("Stream", "fetch_all", "stream"),
     "fetchall.errors": ("FetchallError", "InvalidOptions", "MissingExtra", "SinkError", "SourceError"),
-    "fetchall.options": ("AUTO", "Options"),
+    "fetchall.options": ("Options",),
     "fetchall.records": ("ErrorType", "Fault", "Hop", "Request", "Result", "Summary", "Timing", "Timings", "Try"),
 }
 
 __all__ = [
-    "AUTO",
     "ErrorType",
     "Fault",
     "FetchallError",

@@ -85,16 +85,18 @@ def parse_count(text: str) -> int:
     return int(text)
 
 
-def parse_concurrency(text: str) -> int:
+def parse_concurrency(text: str) -> Any:
     """How many at once: from 1 to `MAX_CONCURRENCY`, or `auto`."""
-    if text == "auto":
+    if text == AUTO:
         return AUTO
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_CONCURRENCY):
-        raise ValueError(f"{text!r} is no number from 1 to {MAX_CONCURRENCY}, nor auto")
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(f"{text!r} is not a whole number, nor auto")
+    if len(text) > 9 or not 1 <= int(text) <= MAX_CONCURRENCY:
+        raise ValueError(f"{text[:20]!r} is out of range: from 1 to {MAX_CONCURRENCY}, or auto")
     return int(text)
 
 
-AUTO = 0
+AUTO: Any = "auto"
 """As `Options.concurrency`: the number is found while the run goes on."""
 MOST_AUTO = 1_000
 """The most that it may find: what one process can serve, and beyond what most servers like."""
@@ -130,7 +132,7 @@ class Options:
         parse=parse_concurrency,
     )
     auto: bool = False
-    """The number in flight is found; `concurrency` is the most that it may be. `concurrency=AUTO` sets both."""
+    """The number in flight is found; `concurrency` is the most that it may be. `concurrency="auto"` sets both."""
     per_host: int = _option(
         0,
         "--per-host",
@@ -458,11 +460,12 @@ class Options:
     def __post_init__(self) -> None:
         """Refuse what can't be used, naming the option."""
         _check_types(self)
-        if self.concurrency == AUTO:
+        wish: object = self.concurrency
+        if wish == AUTO:
             object.__setattr__(self, "auto", True)
             object.__setattr__(self, "concurrency", MOST_AUTO)
         if not (isinstance(self.concurrency, int) and 1 <= self.concurrency <= MAX_CONCURRENCY):
-            raise InvalidOptions(f"concurrency is {self.concurrency!r}: from 1 to {MAX_CONCURRENCY}, or AUTO")
+            raise InvalidOptions(f"concurrency is {self.concurrency!r}: from 1 to {MAX_CONCURRENCY}, or auto")
         if self.method is not None and (reason := refused_method(self.method)):
             raise InvalidOptions(f"--request: {reason}")
         if self.max_body < 1:

@@ -88,8 +88,6 @@ class Run:
             room=room,
             held=lambda: self._duplicates.held if self._duplicates is not None else 0,
         )
-        if self._tuner is not None:
-            self._pool.allowed = self._tuner.limit
         self.stop = self._pool.stop
         self.abandon = self._pool.abandon
         self.wake = self._pool.wake
@@ -114,6 +112,8 @@ class Run:
 
     async def go(self) -> None:
         """Until the last result has been delivered, or `stop` was called and what was in flight is done."""
+        if self._tuner is not None:
+            self._pool.allowed = self._tuner.limit
         timer = None
         if self._options.max_run_time:
             timer = self._clock.call_at(self._clock.now() + self._options.max_run_time, self._time_is_up)
