@@ -75,6 +75,8 @@ def _parameter(field: dataclasses.Field[Any], spec: Spec) -> click.Option:
         return click.Option(names, is_flag=True, default=default, help=shown, show_default=False)
     if spec.choices:
         return click.Option(names, type=click.Choice(spec.choices), default=default, help=shown)
+    if spec.kind == "optional":
+        shown += f" Write a value with =: {spec.flags[0]}={spec.metavar}."
     return click.Option(
         names, type=_Value(spec), default=default, multiple=spec.kind == "many", metavar=spec.metavar, help=shown
     )
@@ -90,6 +92,13 @@ def _plain(default: Any) -> str:
 
 class Command(click.Command):
     """Shows the options in groups, in the order of `options.py`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """An option whose value may be left out takes none from the next word, which may be a SOURCE."""
+        optional = {flag for _, _, spec in _fields() if spec.kind == "optional" for flag in spec.flags}
+        end = args.index("--") if "--" in args else len(args)
+        given = [f"{word}=" if word in optional else word for word in args[:end]]
+        return super().parse_args(ctx, given + args[end:])
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """One section a group."""

@@ -5,6 +5,7 @@ FetchallError
 ├── InvalidOptions (ValueError)   an option's value can't be used
 ├── SourceError                   the list of URLs can't be read
 ├── SinkError                     an output can't be written
+│   └── ResumeError               what is there is another run's, or in use: nothing was touched
 └── MissingExtra (ImportError)    a form or a feature needs an extra that is not installed
 """
 
@@ -25,6 +26,10 @@ class SourceError(FetchallError):
 
 class SinkError(FetchallError):
     """An output can't be opened or written."""
+
+
+class ResumeError(SinkError):
+    """An output belongs to another list or other options, or is in use; nothing was touched."""
 
 
 class MissingExtra(FetchallError, ImportError):

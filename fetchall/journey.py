@@ -16,8 +16,8 @@ class Journey:
 
     __slots__ = (
         "answered_at", "attempts", "body", "due_at", "history", "home", "keeper", "key", "last", "method", "origin",
-        "payload", "queued", "request", "secrets", "spent", "started_at", "started_on", "target", "tries", "try_at",
-        "try_on", "under_way", "verb", "wire_time",
+        "payload", "queued", "request", "secrets", "short_since", "spent", "started_at", "started_on", "target",
+        "tries", "try_at", "try_on", "under_way", "verb", "wire_time",
     )  # fmt: skip
 
     def __init__(self, request: Request, home: Target, method: str, payload: bytes | None, now: float) -> None:
@@ -47,8 +47,16 @@ class Journey:
         self.method = method
         self.history: list[Hop] = []
         self.keeper: Memory | None = None
+        self.short_since: float | None = None
+        """When this machine first had nothing left to send it with."""
         self.under_way = False
         """Between the first hop of an attempt and its last."""
+
+    def unbegin(self) -> None:
+        """What was begun does not count as an attempt."""
+        self.attempts -= 1
+        self.under_way = False
+        self.origin = self.home.origin
 
     def begin(self) -> None:
         """An attempt begins where the list said."""

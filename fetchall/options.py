@@ -14,11 +14,15 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from fetchall.errors import InvalidOptions
+from fetchall.records import ErrorType
 from fetchall.retry import USUAL, RetryOn, parse_retry_on
 from fetchall.units import Codes, parse_codes, parse_rate, parse_size
 
 _token = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
-Kind = Literal["flag", "switch", "value", "many"]
+Failures = frozenset[int | str]
+"""Error types and statuses; none: all failures."""
+Kind = Literal["flag", "switch", "value", "many", "optional"]
+"""`optional`: a value that may be left out, and then is written with `=`."""
 
 
 class Clock(Protocol):
@@ -76,6 +80,22 @@ def parse_seconds(text: str) -> float:
     if not 0 <= value < 1e9:
         raise ValueError(f"{text!r} is not a number of seconds: write 0 or more, such as 2.5")
     return value
+
+
+def parse_failures(text: str) -> Failures:
+    """The rows that `--retry-failed` means: error types, statuses, `5xx`, `500-599`; nothing or `all`: all failures."""
+    found: set[int | str] = set()
+    for part in (piece.strip().lower() for piece in text.split(",")):
+        if part in ("", "all"):
+            return frozenset()
+        if part in set(ErrorType):
+            found.add(part)
+        elif part[:1].isdigit():
+            text = f"{part[0]}00-{part[0]}99" if part[1:] == "xx" else part
+            found.update(code for first, last in parse_codes(text) for code in range(first, last + 1))
+        else:
+            raise ValueError(f"{part!r} is no error type and no status: write timeout,dns,5xx,404")
+    return frozenset(found)
 
 
 def parse_count(text: str) -> int:
@@ -522,6 +542,38 @@ class Reporting:
         group=OUTPUT,
         metavar="FILE",
     )
+    resume: bool = _option(
+        False,
+        "--resume",
+        help="Go on where an earlier run of the same command stopped: OUT.part, or else OUT.",
+        group=OUTPUT,
+        kind="flag",
+    )
+    retry_failed: Failures | None = _option(  # noqa: RUF009 (ruff takes it for a mutable default)
+        None,
+        "--retry-failed",
+        help="With --resume: fetch again what failed, or what failed so: timeout,dns,5xx,404.",
+        group=OUTPUT,
+        kind="optional",
+        metavar="TYPES",
+        parse=parse_failures,
+    )
+    fsync: float = _option(
+        1.0,
+        "--fsync",
+        help="Sync what is written to the disk this often; 0 = at the end only.",
+        group=OUTPUT,
+        metavar="SECONDS",
+        parse=parse_seconds,
+    )
+    grace: float = _option(
+        5.0,
+        "--grace",
+        help="What is in flight may finish for this long after a first Ctrl-C.",
+        group=RUN,
+        metavar="SECONDS",
+        parse=parse_seconds,
+    )
     overwrite: bool = _option(
         False, "--overwrite", help="Throw away an earlier run's unfinished output.", group=OUTPUT, kind="flag"
     )
@@ -569,6 +621,12 @@ class Reporting:
     def __post_init__(self) -> None:
         """Refuse what can't be used."""
         _check_types(self)
+        if self.resume and self.overwrite:
+            raise InvalidOptions("--resume and --overwrite exclude each other")
+        if self.retry_failed is not None and not self.resume:
+            raise InvalidOptions("--retry-failed goes with --resume")
+        if self.resume and not any(path != "-" for path in self.output):
+            raise InvalidOptions("--resume needs a file to go on with: -o results.jsonl")
 
 
 def refused_method(method: str) -> str | None:

@@ -99,6 +99,13 @@ class Person:
         gap = [""] if below_lines and summary.urls and columns_of(sys.stdout) else []
         self._say("\n".join([*gap, text, *tail]))
 
+    def say_way_on(self, rows: int, part: str | None) -> None:
+        """How an unfinished run is gone on with."""
+        if part is None:
+            self.warn("unfinished; what goes to a file can be gone on with: -o results.jsonl, then --resume")
+        else:
+            self.warn(f"unfinished: {rows:,} rows are in {part}; the same command with --resume goes on")
+
     def write(self, data: bytes) -> None:
         """An outlet for lines on the terminal, above the bar; see `Outlet`."""
         text = data.decode("utf-8", "backslashreplace")
@@ -123,4 +130,26 @@ class Person:
             else:
                 print(text, file=sys.stderr, flush=True)
         except (OSError, ValueError):
+            return
+
+
+def words(error: BaseException) -> str:
+    """What ended the run, in one line."""
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        notes = getattr(error, "__notes__", ["the run ended there"])
+        return "; ".join([f"{where}{(error.strerror or str(error)).lower()}", *notes])
+    if isinstance(error, MemoryError):
+        return "out of memory; the run ended there. A lower --concurrency or --max-body needs less"
+    return str(error) or type(error).__name__
+
+
+def let_go_of_stdout() -> None:
+    """Python flushes stdout at its end, and complains where the reader has gone."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError, AttributeError):
+        try:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        except OSError:
             return

@@ -6,13 +6,18 @@ Knows lists and limits; it must not know HTTP.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from fetchall.dedupe import Seen, key_of
-from fetchall.options import Options
+from fetchall.options import Options, Reporting
+from fetchall.preflight import STDOUT
 from fetchall.records import Fault, Origin, Request
+from fetchall.rows import dumps
+from fetchall.sinks.outlet import write_whole
+from fetchall.source import read_sources
 from fetchall.units import format_seconds
 from fetchall.urls import parse
 
@@ -96,3 +101,19 @@ class Plan:
         if not self.least_seconds:
             return "No rate is set: it takes as long as the servers do."
         return f"At the rates given it takes at least {format_seconds(self.least_seconds)}, and what the servers add."
+
+
+def tell_plan(sources: Sequence[str], options: Options, reporting: Reporting) -> None:
+    """Read the list and send nothing."""
+    plan = Plan(options)
+    for batch in read_sources(sources):
+        plan.add(batch)
+    plan.close()
+    document = dumps(plan.fields()) + b"\n"
+    for path in reporting.output:
+        if path != STDOUT:
+            write_whole(path, document)
+    if STDOUT in reporting.output or reporting.format in ("json", "jsonl"):
+        os.write(1, document)
+    elif not reporting.quiet:
+        print(plan.text())

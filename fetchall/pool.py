@@ -96,6 +96,10 @@ class Pool(Generic[J]):
         try:
             # gather does not cancel the others when one raises, so they are kept and cancelled below.
             await asyncio.gather(self._reader, *self._tasks)
+        except asyncio.CancelledError:
+            # A task that is cancelled before its first step can't see to it itself.
+            if not self._stopped:
+                raise
         finally:
             await self._end([self._reader, *self._tasks])
 

@@ -9,31 +9,33 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-import tempfile
 import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from typing import Any
 
 from fetchall import descriptors
 from fetchall.api import Stream
-from fetchall.errors import InvalidOptions, MissingExtra, SinkError, SourceError
+from fetchall.checkpoints import Checkpoints
+from fetchall.errors import InvalidOptions, MissingExtra, ResumeError, SinkError, SourceError
+from fetchall.listing import Listing
 from fetchall.options import Options, Reporting
-from fetchall.outputs import STDOUT, Outputs, check_outputs
-from fetchall.person import Person
+from fetchall.outputs import Outputs
+from fetchall.person import Person, let_go_of_stdout, words
+from fetchall.preflight import STDOUT, check_outputs
 from fetchall.report import Report
-from fetchall.rows import Columns, dumps, summary_fields, timing_fields
+from fetchall.resume import Past
+from fetchall.rows import Columns, OldRow, dumps, summary_fields, timing_fields
 from fetchall.signals import Signals
 from fetchall.sinks.outlet import write_whole
-from fetchall.source import STDIN, check_sources, count, read_sources
-from fetchall.source.feed import Feed, IterableFeed, ThreadFeed
+from fetchall.source import check_sources
+from fetchall.source.feed import Feed, IterableFeed
 from fetchall.tally import Tally
 
-OK, NOT_OK, USAGE, IO, TIME_UP, BUG, CLOSED = 0, 1, 2, 3, 5, 70, 141
+OK, NOT_OK, USAGE, IO, REFUSED, TIME_UP, BUG, CLOSED = 0, 1, 2, 3, 4, 5, 70, 141
 """Exit codes; a signal's is 128 and its number."""
-GRACE = 5.0
-"""Seconds that requests in flight have to finish after a first signal."""
 
 
 def run(sources: Sequence[str], options: Options, reporting: Reporting) -> int:
@@ -43,7 +45,10 @@ def run(sources: Sequence[str], options: Options, reporting: Reporting) -> int:
         check_sources(sources)
         check_outputs(reporting, sources)
         if reporting.plan:
-            return _plan(sources, options, reporting)
+            from fetchall.plan import tell_plan
+
+            tell_plan(sources, options, reporting)
+            return OK
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(_Command(sources, options, reporting, person).go())
     except (InvalidOptions, MissingExtra) as error:
@@ -51,8 +56,11 @@ def run(sources: Sequence[str], options: Options, reporting: Reporting) -> int:
         return USAGE
     except BrokenPipeError:
         return CLOSED
+    except ResumeError as error:
+        person.complain(str(error))
+        return REFUSED
     except (SourceError, SinkError, OSError, MemoryError) as error:
-        person.complain(_words(error))
+        person.complain(words(error))
         return IO
     except Exception:
         person.complain("this is a bug in fetchall; what was finished is written. Please report what follows:")
@@ -61,7 +69,7 @@ def run(sources: Sequence[str], options: Options, reporting: Reporting) -> int:
         return BUG
     finally:
         person.end_bar()
-        _let_go_of_stdout()
+        let_go_of_stdout()
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -76,25 +84,47 @@ class _Command:
     """The state of one command while it runs."""
 
     def __init__(self, sources: Sequence[str], options: Options, reporting: Reporting, person: Person) -> None:
-        self._sources = tuple(sources)
+        self._listing = Listing(sources)
         self._options = options
         self._reporting = reporting
         self._person = person
-        self._urls: list[str] | None = None
-        self._stdin = 0
+        self._stack = AsyncExitStack()
         self._stream: Stream | None = None
         self._report: Report | None = None
-        self._stopped = False
+        self._past: Past | None = None
+        self._before = 0.0  # seconds, of earlier runs
+        self._stopped = asyncio.Event()
+        self._started: float | None = None  # on the monotonic clock, the concurrent pass
+        self._lost: OSError | MemoryError | None = None  # what the machine refused
 
     async def go(self) -> int:
         """Both passes, or the one; the exit code."""
-        async with AsyncExitStack() as stack:
+        asyncio.get_running_loop().set_exception_handler(self._on_loop_error)
+        async with self._stack as stack:
             await self._prepare(stack)
             Stream(IterableFeed(()), self._options)  # what the options can't mean is said before a file is touched
-            outputs = Outputs(self._reporting, self._person, self._on_room)
-            self._report = Report(outputs.sinks, Columns.of(self._options), stream=outputs.stream, show=self._show)
             signals = stack.enter_context(Signals(self._stop, self._hurry))
-            return await self._passes(self._report, signals)
+            self._outputs = Outputs(self._reporting, self._person, self._on_room)
+            try:
+                feed = await self._feed_after_past()
+                if feed is None:
+                    self._outputs.withdraw()
+                    return signals.code or OK
+                self._outputs.begin(self._past, self._options)
+            except BaseException:
+                self._outputs.withdraw()
+                raise
+            outputs, past = self._outputs, self._past
+            self._before = past.elapsed if past is not None else 0.0
+            self._report = Report(
+                outputs.sinks,
+                Columns.of(self._options),
+                closing=outputs.closing,
+                stream=outputs.stream,
+                tally=past.tally if past is not None else None,
+                show=self._show,
+            )
+            return await self._passes(self._report, feed, signals)
 
     async def _prepare(self, stack: AsyncExitStack) -> None:
         options, person = self._options, self._person
@@ -112,41 +142,60 @@ class _Command:
             site = await stack.enter_async_context(PracticeSite())
             if site.moved:
                 person.warn(f"the practice site's own port is taken; it is at {site.base}")
-            self._urls = site.urls
+            self._listing = Listing((), site.urls)
             options = replace(options, proxy=None, noproxy="*")
-        elif self._reporting.sync and STDIN in self._sources:
-            self._stdin = _spooled(stack)
+        if self._reporting.sync:
+            self._listing.read_twice(stack)
         self._options = options
 
-    async def _passes(self, report: Report, signals: Signals) -> int:
-        sequential: float | None = None
-        started = time.monotonic()
+    async def _feed_after_past(self) -> Feed | None:
+        """The list without what an earlier run has done; None: a signal came while that was found out."""
+        past = self._past = self._outputs.past(self._options)
+        if past is None:
+            return self._listing.feed()
+        self._stack.callback(past.close)
+        feed = self._listing.feed_after(past)
+        if await feed.prepared(self._stopped):
+            return feed
+        feed.close()
+        return None
+
+    async def _passes(self, report: Report, feed: Feed, signals: Signals) -> int:
+        sequential = self._outputs.state.sequential if self._outputs.state is not None else None
         failure: BaseException | None = None
+        notes = Checkpoints(self._outputs, report.tally, self._elapsed, self._reporting.fsync, self._lose)
+        notes.start()
         try:
-            if self._reporting.sync:
+            if self._reporting.sync and sequential is None:
                 sequential = await self._sequential()
-                started = time.monotonic()
-            if not self._stopped:
-                await self._concurrent(report)
+            if not self._stopped.is_set():
+                notes.note_sequential(sequential)
+                await self._concurrent(report, feed)
+            else:
+                feed.close()
         except BaseException as error:
             failure = error
         self._person.end_bar()
-        elapsed = time.monotonic() - started
+        signals.without_loop()
+        notes.stop()
+        failure = failure or self._lost
         truncated = self._stream is not None and self._stream.truncated
-        complete = failure is None and not self._stopped and not truncated
-        self._end(report, elapsed, sequential if not self._stopped else None, complete, failure)
+        complete = failure is None and not self._stopped.is_set() and not truncated
+        if not complete:
+            notes.leave()
+        self._end(report, sequential if not self._stopped.is_set() else None, complete, failure)
         if failure is not None:
             raise failure
-        if signals.code is not None:
+        if signals.code is not None and not complete:
             return signals.code
         return TIME_UP if truncated else self._verdict(report.tally)
 
     async def _sequential(self) -> float:
         """The list one at a time, over a session of its own; the seconds that it took."""
         tally = Tally()
-        self._person.start_bar(self._total(), "one at a time")
+        self._person.start_bar(self._listing.total(), "one at a time")
         started = time.monotonic()
-        async with Stream(self._feed(), replace(self._options, concurrency=1)) as self._stream:
+        async with Stream(self._listing.feed(), replace(self._options, concurrency=1)) as self._stream:
             async for batch in self._stream.batches():
                 for result in batch:
                     tally.add(result)
@@ -154,23 +203,49 @@ class _Command:
         self._person.end_bar()
         return time.monotonic() - started
 
-    async def _concurrent(self, report: Report) -> None:
-        self._person.start_bar(self._total())
-        async with Stream(self._feed(), self._options) as self._stream:
-            async for batch in self._stream.batches():
-                report.add(batch)
-                if report.full:
-                    await report.catch_up()
+    async def _concurrent(self, report: Report, feed: Feed) -> None:
+        self._person.start_bar(self._listing.total())
+        self._started = time.monotonic()
+        replay = self._replay(report)
+        try:
+            async with Stream(feed, self._options) as self._stream:
+                async for batch in self._stream.batches():
+                    report.add(batch)
+                    if report.full:
+                        await report.catch_up()
+                    if replay is not None and replay.done():
+                        replay.result()
+            if replay is not None:
+                await replay
+        finally:
+            if replay is not None:
+                replay.cancel()
 
-    def _feed(self) -> Feed:
-        if self._urls is not None:
-            return IterableFeed(self._urls)
-        if self._stdin:
-            os.lseek(self._stdin, 0, os.SEEK_SET)
-        return ThreadFeed(read_sources(self._sources, self._stdin))
+    def _replay(self, report: Report) -> asyncio.Task[None] | None:
+        """Give what an earlier run did to the outputs that begin anew."""
+        journal, rebuilt = self._outputs.journal, self._outputs.rebuilt
+        if self._past is None or not rebuilt or journal is None:
+            return None
+        rows = (OldRow(index, line, place) for index, place, line in journal.lines())
+        return asyncio.create_task(report.replay(rebuilt, rows))
 
-    def _total(self) -> int | None:
-        return len(self._urls) if self._urls is not None else count(self._sources)
+    def _elapsed(self) -> float:
+        """Seconds of the concurrent pass, those of earlier runs included."""
+        return self._before + (time.monotonic() - self._started if self._started is not None else 0.0)
+
+    def _on_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """What nobody awaits: where memory ran out while a socket was read, the run can't go on."""
+        error = context.get("exception")
+        if isinstance(error, MemoryError):
+            self._lose(error)
+        else:
+            loop.default_exception_handler(context)
+
+    def _lose(self, error: OSError | MemoryError) -> None:
+        """The disk did not take what was written, or memory ran out: nothing more is begun, or waited for."""
+        self._lost = self._lost or error
+        if self._stream is not None:
+            self._stream.abandon()
 
     def _show(self, tally: Tally) -> None:
         self._person.show(tally, self._stream.in_flight if self._stream is not None else 0)
@@ -181,11 +256,11 @@ class _Command:
 
     def _stop(self) -> None:
         """The first signal: begin nothing more, and give what is in flight some time."""
-        self._stopped = True
+        self._stopped.set()
         if self._stream is not None:
             self._stream.stop()
-            asyncio.get_running_loop().call_later(GRACE, self._stream.abandon)
-        self._person.warn(f"stopping; what is in flight has {GRACE:g} s (again: at once)")
+            asyncio.get_running_loop().call_later(self._reporting.grace, self._stream.abandon)
+        self._person.warn(f"stopping; what is in flight has {self._reporting.grace:g} s (again: at once)")
 
     def _hurry(self) -> None:
         """The second signal: what was handed over is there, all else is dropped."""
@@ -193,20 +268,25 @@ class _Command:
         if self._report is not None:
             self._report.abort()
 
-    def _end(
-        self, report: Report, elapsed: float, sequential: float | None, complete: bool, failure: BaseException | None
-    ) -> None:
+    def _end(self, report: Report, sequential: float | None, complete: bool, failure: BaseException | None) -> None:
         """Close the outputs and tell the person; the failure that ended the run goes before any met here."""
+        outputs = self._outputs
         try:
-            summary, timing = report.end(elapsed, self._concurrency, sequential, complete=complete)
+            summary, timing = report.end(self._elapsed(), self._concurrency, sequential, complete=complete)
             self._write_summary(dumps({"summary": summary_fields(summary), "timing": timing_fields(timing)}))
         except OSError:
             if failure is None:
                 raise
+        if failure is not None:
+            if not report.tally.urls and self._past is None:
+                outputs.discard()
+            elif outputs.part is not None:
+                failure.add_note(f"what is done is in {outputs.part}; --resume goes on")
             return
-        if failure is None:
-            files = [path for path in self._reporting.output if path != STDOUT]
-            self._person.summarise(report.tally, summary, timing, files if complete else [], self._found())
+        files = [path for path in self._reporting.output if path != STDOUT]
+        self._person.summarise(report.tally, summary, timing, files if complete else [], self._found())
+        if not complete:
+            self._person.say_way_on(report.tally.urls, outputs.part)
 
     @property
     def _concurrency(self) -> int:
@@ -230,51 +310,5 @@ class _Command:
             write_whole(path, document + b"\n")
 
     def _verdict(self, tally: Tally) -> int:
-        bad = {"any": tally.failed, "error": tally.errors.total(), "never": 0}[self._reporting.fail_on]
-        return NOT_OK if bad else OK
-
-
-def _plan(sources: Sequence[str], options: Options, reporting: Reporting) -> int:
-    """Read the list and send nothing."""
-    from fetchall.plan import Plan
-
-    plan = Plan(options)
-    for batch in read_sources(sources):
-        plan.add(batch)
-    plan.close()
-    document = dumps(plan.fields()) + b"\n"
-    for path in reporting.output:
-        if path != STDOUT:
-            write_whole(path, document)
-    if STDOUT in reporting.output or reporting.format in ("json", "jsonl"):
-        os.write(1, document)
-    elif not reporting.quiet:
-        print(plan.text())
-    return OK
-
-
-def _spooled(stack: AsyncExitStack) -> int:
-    """A copy of stdin that can be read twice; it is gone with the process."""
-    spool = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 (the stack is the manager)
-    while block := os.read(0, 1 << 20):
-        spool.write(block)
-    spool.flush()
-    return spool.fileno()
-
-
-def _words(error: BaseException) -> str:
-    if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{(error.strerror or str(error)).lower()}; the run ended there"
-    return str(error) or type(error).__name__
-
-
-def _let_go_of_stdout() -> None:
-    """Python flushes stdout at its end, and complains where the reader has gone."""
-    try:
-        sys.stdout.flush()
-    except (OSError, ValueError, AttributeError):
-        try:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        except OSError:
-            return
+        bad = {"any": tally.failed, "error": tally.errors.total(), "never": 0}
+        return NOT_OK if bad[self._reporting.fail_on] else OK

@@ -75,6 +75,8 @@ class Fault(NamedTuple):
     message: str
     retryable: bool = True
     """False where another attempt can't help although the type as a whole may (a name that does not exist)."""
+    ours: bool = False
+    """True: this machine ran out of something (ports, files, buffers); nobody else had a part in it."""
 
 
 class Origin(NamedTuple):

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from itertools import islice
 
 from fetchall.records import Result, Summary, Timing
 from fetchall.rows import Columns, Row
@@ -16,6 +18,8 @@ from fetchall.sinks import Ending, Sink
 from fetchall.sinks.outlet import StandardStream
 from fetchall.tally import Tally
 
+_AT_ONCE = 500
+"""Old rows that are written before the loop gets its turn: a few milliseconds."""
 REFRESH = 0.1
 """Seconds between two looks of the bar."""
 
@@ -24,6 +28,8 @@ class Report:
     """
     Takes results in batches and hands their rows to the sinks before it returns.
 
+    `closing` are the sinks in the order in which they end: after one that fails, none is complete.
+    With `tally` it goes on where an earlier run stopped.
     `show` is told of progress at most ten times a second; `echo` of every result, for a person who reads along.
     """
 
@@ -32,12 +38,15 @@ class Report:
         sinks: Sequence[Sink],
         columns: Columns,
         *,
+        closing: Sequence[Sink] | None = None,
         stream: StandardStream | None = None,
+        tally: Tally | None = None,
         show: Callable[[Tally], None] | None = None,
         echo: Callable[[Result], None] | None = None,
     ) -> None:
-        self.tally = Tally()
+        self.tally = tally or Tally()
         self._sinks = tuple(sinks)
+        self._closing = tuple(closing if closing is not None else sinks)
         self._behind: list[Sink] = []
         self._columns = columns
         self._stream = stream
@@ -51,11 +60,13 @@ class Report:
 
     def add(self, results: Sequence[Result]) -> None:
         """Count results and write their rows; raises OSError where an output can't be written."""
+        rows = [Row(result, self._columns) for result in results]
+        # What the first sink has, which is the journal where there is one, counts; so the two agree whatever fails.
+        behind = [sink for sink in self._sinks[:1] if sink.write(rows)]
         count = self.tally.add
         for result in results:
             count(result)
-        rows = [Row(result, self._columns) for result in results]
-        self._behind = [sink for sink in self._sinks if sink.write(rows)]
+        self._behind = behind + [sink for sink in self._sinks[1:] if sink.write(rows)]
         if self._echo is not None:
             for result in results:
                 self._echo(result)
@@ -78,6 +89,15 @@ class Report:
                 await asyncio.sleep(0)
             self._behind = [sink for sink in self._behind if sink.write(())]
 
+    async def replay(self, sinks: Sequence[Sink], rows: Iterable[Row]) -> None:
+        """Give rows of an earlier run to sinks that begin anew, while the run goes on; raises OSError."""
+        source = iter(rows)
+        while batch := list(islice(source, _AT_ONCE)):
+            self._behind = [sink for sink in sinks if sink.write(batch)]
+            await asyncio.sleep(0)
+            if self.full:
+                await self.catch_up()
+
     def on_room(self) -> None:
         """The stream's reader has caught up."""
         self._room.set()
@@ -90,9 +110,9 @@ class Report:
         timing = self.tally.timing(elapsed, concurrency, sequential)
         ending = Ending(summary, timing, complete)
         failures: list[OSError] = []
-        for sink in self._sinks:
+        for sink in self._closing:
             try:
-                sink.close(ending)
+                sink.close(replace(ending, complete=complete and not failures))
             except OSError as error:
                 failures.append(error)
         if failures:

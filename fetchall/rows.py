@@ -16,9 +16,11 @@ from typing import Any
 import orjson
 
 from fetchall.options import Options
-from fetchall.records import Result, Summary, Timing, Timings, Try
+from fetchall.records import Request, Result, Summary, Timing, Timings, Try
 
 SCHEMA = "fetchall/1"
+_LARGE = 256 * 1024
+"""Bytes of a body from which on memory may be short for its row."""
 _OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
 
 
@@ -50,10 +52,12 @@ PLAIN = Columns()
 class Row:
     """One result with its row as a mapping and as JSON, each built at most once."""
 
-    __slots__ = ("_columns", "_fields", "_json", "result")
+    __slots__ = ("_columns", "_fields", "_json", "place", "result")
 
     def __init__(self, result: Result, columns: Columns) -> None:
         self.result = result
+        self.place = -1
+        """Where the run's journal has it, in bytes; -1: there is none."""
         self._columns = columns
         self._fields: dict[str, Any] | None = None
         self._json: bytes | None = None
@@ -74,8 +78,36 @@ class Row:
     def json(self) -> bytes:
         """The row as one line of JSON, without the newline."""
         if self._json is None:
-            self._json = dumps(self.fields)
+            fields, body = self.fields, self.result.body
+            if body is not None and len(body) > _LARGE:
+                # orjson does not look whether it was given the memory that it asked for; Python does, here.
+                bytearray(4 * len(body))
+            self._json = dumps(fields)
         return self._json
+
+
+class OldRow(Row):
+    """A row of an earlier run, as its journal has it; there is no `result`, and its fields are plain JSON values."""
+
+    __slots__ = ("_index",)
+
+    def __init__(self, index: int, line: bytes, place: int) -> None:
+        self._index = index
+        self._json = line
+        self._fields = None
+        self.place = place
+
+    @property
+    def index(self) -> int:
+        """Position in the input."""
+        return self._index
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The row's keys and values."""
+        if self._fields is None:
+            self._fields = orjson.loads(self.json)
+        return self._fields
 
 
 def fields(result: Result, columns: Columns) -> dict[str, Any]:
@@ -120,6 +152,11 @@ def fields(result: Result, columns: Columns) -> dict[str, Any]:
     if result.request.input is not None:
         row["input"] = result.request.input
     return row
+
+
+def keys(columns: Columns) -> frozenset[str]:
+    """The keys of every row with these columns."""
+    return frozenset(fields(Result(Request(""), "GET", ""), columns))
 
 
 def body_fields(result: Result) -> dict[str, Any]:
@@ -180,6 +217,11 @@ def dumps(value: Any) -> bytes:
         return orjson.dumps(value, option=_OPTIONS)
     except TypeError:
         return orjson.dumps(_plain(value), option=_OPTIONS)
+
+
+def loads(line: bytes) -> Any:
+    """What a line of JSON holds; ValueError where it is none."""
+    return orjson.loads(line)
 
 
 def _plain(value: Any) -> Any:

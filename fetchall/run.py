@@ -17,11 +17,12 @@ from fetchall.adapt import Tuner
 from fetchall.dedupe import Duplicates, key_of
 from fetchall.gate import Bound, Gate, Visit
 from fetchall.hearing import THROTTLES, is_good, signal_of
+from fetchall.heart import Heart
 from fetchall.journey import Journey
 from fetchall.options import Clock, Options, refused_method
 from fetchall.pool import LoopClock, Pool
 from fetchall.records import Answer, ErrorType, Fault, Hop, Request, Result, Try
-from fetchall.retry import RetryPolicy, asked_wait, backoff, worth_retrying
+from fetchall.retry import IDEMPOTENT, RETRYABLE_ERRORS, RetryPolicy, asked_wait, backoff, worth_retrying
 from fetchall.schedule import Limits, Schedule
 from fetchall.source.feed import Feed
 from fetchall.source.text import MAX_LINE, SHOWN, escaped
@@ -30,6 +31,9 @@ from fetchall.wire.body import Memory
 from fetchall.wire.credentials import next_request, refusal
 from fetchall.wire.fetch import REDIRECTS, Call, Fetcher
 from fetchall.wire.session import Session
+
+SHORTAGE = 60.0
+"""Seconds to wait for this machine's own ports and files: as long as Linux holds the ports of closed connections."""
 
 
 class Run:
@@ -70,6 +74,7 @@ class Run:
             ),
             gate=options.robots,
         )
+        self._heart = Heart()
         self._duplicates = Duplicates() if options.dedupe else None
         self._tuner = Tuner(options.concurrency) if options.auto else None
         self._gate = Gate(self._schedule, session, self._fetcher, self._retry, self._clock, options.timeout)
@@ -117,9 +122,11 @@ class Run:
         timer = None
         if self._options.max_run_time:
             timer = self._clock.call_at(self._clock.now() + self._options.max_run_time, self._time_is_up)
+        self._heart.start()
         try:
             await self._pool.run()
         finally:
+            self._heart.stop()
             if timer is not None:
                 timer.cancel()
             await self._session.close()
@@ -178,10 +185,11 @@ class Run:
         journey.queued = started - journey.due_at
         if not journey.under_way:
             self._begin_attempt(journey, started)
+        stops = self._heart.stops
         try:
             answer = await self._fetcher.hop(self._call(journey, task))
             self._session.keep_cookies(journey.target, answer)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, MemoryError):
             self._schedule.done(journey.origin, self._clock.now())
             raise
         except Exception as error:
@@ -190,10 +198,27 @@ class Run:
         journey.spent += now - started
         journey.wire_time += now - started
         journey.answered_at = now
+        if answer.fault is not None and (at := self._excused(journey, answer.fault, stops, now)) is not None:
+            self._schedule.done(journey.origin, now)
+            journey.unbegin()
+            journey.due_at = at
+            self._schedule.again(journey, now, at)
+            return
         if self._tuner is not None:
             self._learn(self._tuner, answer, now, started)
         self._schedule.done(journey.origin, now, signal_of(answer, time.time()))
         self._decide(journey, answer, now)
+
+    def _excused(self, journey: Journey, fault: Fault, stops: int, now: float) -> float | None:
+        """When to send again what failed for no fault of the network's, so that it is no attempt; None: it is one."""
+        if fault.ours:
+            if journey.short_since is None:
+                journey.short_since = now
+            if now - journey.short_since < SHORTAGE:
+                return now + self._rng.uniform(0.2, 1.0)
+        elif self._heart.stood_still_since(stops) and journey.verb in IDEMPOTENT and fault.type in RETRYABLE_ERRORS:
+            return now
+        return None
 
     def _learn(self, tuner: Tuner, answer: Answer, now: float, started: float) -> None:
         tuner.heard(now, ok=is_good(answer), latency=now - started, in_flight=self._schedule.in_flight)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from typing import Any
 
 from fetchall.records import HostLine, Latency, Pace, Result, Summary, Timing
 
 _STEPS = 32
 """Buckets for each doubling of a latency: percentiles are right within 1.1 %."""
+_COUNTS = ("urls", "ok", "retries", "bytes", "wire_bytes", "wire_time")
 _MOST_HOSTS = 10_000
 """Hosts whose times are kept; of more, those seen first."""
 
@@ -109,7 +111,55 @@ class Tally:
         if result.status is not None and result.elapsed is not None:
             self.histogram.add(result.elapsed)
         if result.final_url is not None:
-            self._add_host(result, host_of(result.final_url))
+            self._add_host(host_of(result.final_url), result.elapsed or 0.0, result.ok)
+
+    def add_row(self, row: dict[str, Any]) -> None:
+        """Count a row of an earlier run; `elapsed` stands in for its time on the wire, which no row has."""
+        self.urls += 1
+        self.ok += row["ok"]
+        status, elapsed = row["status"], row["elapsed"]
+        if row["error_type"] is not None:
+            self.errors[row["error_type"]] += 1
+        if status is not None:
+            self.status[status] += 1
+        if row.get("duplicate_of") is not None:
+            return
+        self.retries += max(row["attempts"] - 1, 0)
+        self.bytes += row["size"] or 0
+        self.wire_bytes += row["wire_size"] or 0
+        self.wire_time += elapsed or 0.0
+        if status is not None and elapsed is not None:
+            self.histogram.add(elapsed)
+        if row["final_url"] is not None:
+            self._add_host(host_of(row["final_url"]), elapsed or 0.0, row["ok"])
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything counted so far, as a copy fit for JSON; see `restored`."""
+        histogram = self.histogram
+        return {
+            **{name: getattr(self, name) for name in _COUNTS},
+            "status": list(self.status.items()),
+            "errors": list(self.errors.items()),
+            "latency": [histogram.count, histogram.total, histogram.max],
+            "fastest": histogram.min if histogram.count else None,
+            "buckets": list(histogram.buckets.items()),
+            "hosts": [[host, *times] for host, times in self._hosts.items()],
+        }
+
+    @classmethod
+    def restored(cls, snapshot: dict[str, Any]) -> Tally:
+        """A tally that goes on from a snapshot."""
+        tally = cls()
+        for name in _COUNTS:
+            setattr(tally, name, snapshot[name])
+        tally.status = Counter(dict(snapshot["status"]))
+        tally.errors = Counter(dict(snapshot["errors"]))
+        histogram = tally.histogram
+        histogram.count, histogram.total, histogram.max = snapshot["latency"]
+        histogram.min = math.inf if snapshot["fastest"] is None else snapshot["fastest"]
+        histogram.buckets = Counter(dict(snapshot["buckets"]))
+        tally._hosts = {host: times for host, *times in snapshot["hosts"]}
+        return tally
 
     def _add_outcome(self, result: Result) -> None:
         if result.error_type is not None:
@@ -117,15 +167,14 @@ class Tally:
         if result.status is not None:
             self.status[result.status] += 1
 
-    def _add_host(self, result: Result, host: str) -> None:
+    def _add_host(self, host: str, elapsed: float, ok: bool) -> None:
         times = self._hosts.get(host)
         if times is None:
             if len(self._hosts) >= _MOST_HOSTS:
                 return
             times = self._hosts[host] = [0, 0, 0.0, 0.0]
-        elapsed = result.elapsed or 0.0
         times[0] += 1
-        times[1] += not result.ok
+        times[1] += not ok
         times[2] += elapsed
         if elapsed > times[3]:
             times[3] = elapsed

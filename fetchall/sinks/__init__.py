@@ -7,14 +7,17 @@ Knows rows and bytes; a sink must not know HTTP, nor another sink. An optional l
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from fetchall.errors import SinkError
 from fetchall.records import Summary, Timing
 from fetchall.rows import Row
-from fetchall.sinks.outlet import Outlet, PartFile
+from fetchall.sinks.outlet import Outlet
+
+if TYPE_CHECKING:
+    from fetchall.sinks.spool import Reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +32,14 @@ class Ending:
 
 class Sink(Protocol):
     """
-    One output.
+    One output, which begins empty.
 
-    Whatever it raises for the system's reasons is an OSError.
+    When a run goes on, the journal (`journal.py`) is the truth of what is done, and every other sink is made anew from
+    it: it gets the old rows through `write` as well, as `OldRow`s, in any order and among new ones. So a form needs
+    nothing of its own to survive a kill, and forms can't contradict each other. What a form holds beyond its rows
+    (bodies) is stored under the row's index before the row is written to the journal: a row that is there has it.
+
+    Whatever a sink raises for the system's reasons is an OSError.
     """
 
     def write(self, rows: Sequence[Row]) -> bool:
@@ -60,17 +68,31 @@ def form_of(path: str) -> str:
     return form
 
 
-def make(form: str, outlet: Outlet, *, ordered: bool, spool_folder: str | None) -> Sink:
-    """A sink of a form over an outlet."""
+def make(form: str, outlet: Outlet, *, ordered: bool, journal: Reader | None = None) -> Sink:
+    """A sink of a form over an outlet; rows whose turn has not come are read from the journal, where there is one."""
     from fetchall.sinks.document import Document
     from fetchall.sinks.lines import JsonLines
+    from fetchall.sinks.spool import Scratch, Written
 
+    store = Written(journal) if journal is not None else Scratch()
     if form == "json":
-        return Document(outlet, spool_folder)
-    return JsonLines(outlet, spool_folder if ordered else None, ordered=ordered)
+        return Document(outlet, store)
+    return JsonLines(outlet, store if ordered else None)
 
 
-def open_file(path: str, *, ordered: bool, overwrite: bool) -> Sink:
-    """A sink that writes `path`.part and gives it its name at the end; raises `SinkError`."""
-    form = form_of(path)
-    return make(form, PartFile(path, overwrite=overwrite), ordered=ordered, spool_folder=os.path.dirname(path) or ".")
+def read_rows(path: str) -> Iterator[tuple[int, bytes]]:
+    """
+    Place and line of every row of a finished output; raises OSError, and ValueError for what is no row's place.
+
+    A form that is not read again here can't be gone on with once it is complete.
+    """
+    from fetchall.sinks import document
+
+    with open(path, "rb", buffering=1024 * 1024) as file:
+        if form_of(path) == "json":
+            yield from document.read_rows(file)
+            return
+        place = 0
+        for line in file:
+            yield place, line
+            place += len(line)

@@ -6,13 +6,14 @@ Knows rows; it must not know how the bytes are stored.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO
 
 from fetchall.rows import SCHEMA, Row, dumps, summary_fields, timing_fields
 from fetchall.sinks import Ending
 from fetchall.sinks.lines import AT_ONCE, in_order
 from fetchall.sinks.outlet import Outlet
-from fetchall.sinks.spool import Spool
+from fetchall.sinks.spool import Spool, Store
 
 HEAD = b'{"schema":"' + SCHEMA.encode() + b'","results":['
 
@@ -20,9 +21,9 @@ HEAD = b'{"schema":"' + SCHEMA.encode() + b'","results":['
 class Document:
     """See `Sink`. A row stands on a line of its own, which is how an unfinished document is read again."""
 
-    def __init__(self, outlet: Outlet, spool_folder: str | None) -> None:
+    def __init__(self, outlet: Outlet, store: Store) -> None:
         self._outlet = outlet
-        self._spool = Spool(spool_folder)
+        self._spool = Spool(store)
         self._separator = b"\n"
         self._begun = False
 
@@ -53,3 +54,16 @@ class Document:
         self._begun = True
         self._outlet.write(head + self._separator + b",\n".join(lines))
         self._separator = b",\n"
+
+
+def read_rows(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Place and line of every row of a document as it is written here, a torn last one without newline; ValueError."""
+    head = file.readline()
+    if not (HEAD + b"\n").startswith(head):
+        raise ValueError("is not a document as fetchall writes it")
+    place = len(head)
+    for line in file:
+        if line.startswith(b"]"):
+            return
+        yield place, line.rstrip(b",\n") + b"\n" if line.endswith(b"\n") else line
+        place += len(line)

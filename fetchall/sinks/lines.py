@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from fetchall.rows import Row
 from fetchall.sinks import Ending
 from fetchall.sinks.outlet import Outlet
-from fetchall.sinks.spool import Spool
+from fetchall.sinks.spool import Spool, Store
 
 AT_ONCE = 1000
 """Lines that one call writes from a spool: when a slow URL held up many, memory and the loop stay free."""
@@ -20,9 +20,10 @@ AT_ONCE = 1000
 class JsonLines:
     """See `Sink`."""
 
-    def __init__(self, outlet: Outlet, spool_folder: str | None, *, ordered: bool) -> None:
+    def __init__(self, outlet: Outlet, store: Store | None) -> None:
+        """With a store for early rows: in input order."""
         self._outlet = outlet
-        self._spool = Spool(spool_folder) if ordered else None
+        self._spool = Spool(store) if store is not None else None
 
     def write(self, rows: Sequence[Row]) -> bool:
         """See `Sink`."""
@@ -52,6 +53,6 @@ def in_order(spool: Spool, rows: Sequence[Row]) -> list[bytes]:
             lines.append(row.json)
             lines += spool.due(AT_ONCE - len(lines))
         else:
-            spool.put(row.index, row.json)
+            spool.put(row)
     lines += spool.due(AT_ONCE - len(lines))
     return lines

@@ -7,6 +7,7 @@ Knows descriptors; it must not know what the bytes mean.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import select
 import stat
@@ -14,7 +15,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from fetchall.errors import SinkError
+from fetchall.errors import ResumeError, SinkError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 PART = ".part"
 """What an output is called until it is complete."""
@@ -38,43 +44,125 @@ class Outlet(Protocol):
 
 
 class PartFile:
-    """`path`.part, renamed to `path` when complete."""
+    """
+    `path`.part, ours alone while it is open, renamed to `path` when complete.
 
-    def __init__(self, path: str, *, overwrite: bool) -> None:
+    Opening it changes nothing that is there: `rewind` does. `existed` says whether an earlier run left one. Raises
+    `ResumeError` where another process has it, `SinkError` where it can't be written or must not be.
+    """
+
+    def __init__(self, path: str, *, keep: bool = False, overwrite: bool = False) -> None:
         self.path = path
         self.part = path + PART
-        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_TRUNC if overwrite else os.O_EXCL)
+        if os.path.isdir(path):
+            raise SinkError(f"{path} is a folder: name a file in it")
         try:
-            if os.path.isdir(path):
-                raise SinkError(f"{path} is a folder: name a file in it")
-            self._descriptor = os.open(self.part, flags, 0o666)
-        except FileExistsError as error:
-            raise SinkError(f"{self.part} holds an unfinished run: --overwrite throws it away") from error
+            self.descriptor, self.existed = _claim(self.part)
         except OSError as error:
-            raise SinkError(f"{path}: {_reason(error)}") from error
+            raise SinkError(f"{path}: {reason(error)}") from error
+        if self.existed and not (keep or overwrite):
+            self.abort()
+            raise SinkError(
+                f"{self.part} holds an unfinished run: --resume goes on with it, --overwrite throws it away"
+            )
 
     def __repr__(self) -> str:
         return f"<PartFile {self.part}>"
 
     def write(self, data: bytes) -> None:
         """See `Outlet`."""
-        _write_all(self._descriptor, data)
+        write_all(self.descriptor, data)
+
+    def rewind(self, size: int = 0) -> None:
+        """Cut it after so many bytes, and go on there."""
+        os.ftruncate(self.descriptor, size)
+        os.lseek(self.descriptor, size, os.SEEK_SET)
+
+    def replace(self, name: str) -> None:
+        """Put another file in its place, at once and for good, and go on at the end of that."""
+        descriptor = os.open(name, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            lock(descriptor)
+            os.fsync(descriptor)
+            os.replace(name, self.part)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(self.descriptor)
+        self.descriptor = descriptor
+        os.lseek(descriptor, 0, os.SEEK_END)
+        sync_folder(self.path)
 
     def finish(self, *, complete: bool) -> None:
         """See `Outlet`; the folder is synced after the rename, so that the name survives a power cut."""
-        os.fsync(self._descriptor)
-        os.close(self._descriptor)
-        if complete:
-            os.replace(self.part, self.path)
-            folder = os.open(os.path.dirname(self.path) or ".", os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+        try:
+            os.fsync(self.descriptor)
+            if complete:
+                os.replace(self.part, self.path)
+                sync_folder(self.path)
+        finally:
+            os.close(self.descriptor)
 
     def abort(self) -> None:
         """See `Outlet`."""
-        os.close(self._descriptor)
+        os.close(self.descriptor)
+
+    def withdraw(self) -> None:
+        """Leave things as they were: what was not there goes."""
+        if not self.existed:
+            os.unlink(self.part)
+        self.abort()
+
+
+def _claim(part: str) -> tuple[int, bool]:
+    """Open and lock a file; whether it was there. Another's lock is an error, a dead process has none."""
+    for _ in range(100):
+        existed = True
+        try:
+            descriptor = os.open(part, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            existed = False
+            try:
+                descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            except FileExistsError:
+                continue
+        try:
+            lock(descriptor)
+            # Between opening and locking, whoever held the lock may have finished and renamed the file.
+            if os.path.samestat(os.fstat(descriptor), os.stat(part)):
+                return descriptor, existed
+        except FileNotFoundError:
+            pass
+        except BlockingIOError as error:
+            os.close(descriptor)
+            raise ResumeError(f"{part} is in use by another fetchall: wait for it, or write elsewhere") from error
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+    raise OSError(errno.EAGAIN, "it comes and goes", part)
+
+
+def lock(descriptor: int) -> None:
+    """Take the file for this process as long as it is open; BlockingIOError where another has it."""
+    if fcntl is None or not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):  # file systems without locks
+            raise
+
+
+def sync_folder(path: str) -> None:
+    """See a file's name through to the disk."""
+    if os.name != "posix":
+        return
+    folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 class StandardStream:
@@ -109,7 +197,7 @@ class StandardStream:
         if self._error is not None:
             raise self._error
         if self._direct:
-            _write_all(self._descriptor, data)
+            write_all(self._descriptor, data)
             return
         self._pending.append(memoryview(data))
         self._size += len(data)
@@ -175,11 +263,13 @@ def write_whole(path: str, data: bytes) -> None:
     os.replace(part, path)
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
+def write_all(descriptor: int, data: bytes) -> None:
+    """All of it; raises OSError."""
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
 
 
-def _reason(error: OSError) -> str:
+def reason(error: OSError) -> str:
+    """The system's words for what is wrong."""
     return (error.strerror or str(error)).lower()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 from typing import Protocol
@@ -77,17 +77,35 @@ class ThreadFeed:
     """
     A blocking iterator of batches, read in a daemon thread: a hung pipe holds up neither the loop nor the exit.
 
-    The thread reads at most two batches ahead.
+    The thread reads at most two batches ahead. What `prepare` does there comes first; `prepared` waits for it.
     """
 
-    def __init__(self, batches: Iterator[list[Request]]) -> None:
+    def __init__(self, batches: Iterator[list[Request]], prepare: Callable[[], None] | None = None) -> None:
+        self._prepare = prepare
+        self._prepared: asyncio.Future[None] | None = None
         self._batches = batches
         self._loop = asyncio.get_running_loop()
         self._ready: deque[list[Request] | BaseException] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._room = threading.Semaphore(_AHEAD)
         self._closed = False
+        if prepare is not None:
+            self._prepared = self._loop.create_future()
         threading.Thread(target=self._read, name="fetchall-source", daemon=True).start()
+
+    async def prepared(self, stopped: asyncio.Event) -> bool:
+        """Until `prepare` has returned, raising what it raised; False: `stopped` came before."""
+        assert self._prepared is not None
+        stop = asyncio.ensure_future(stopped.wait())
+        try:
+            await asyncio.wait((self._prepared, stop), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stop.cancel()
+        if self._prepared.done():
+            self._prepared.result()
+            return True
+        self._prepared.cancel()
+        return False
 
     async def take(self, wanted: int) -> list[Request]:
         """See `Feed`."""
@@ -111,6 +129,8 @@ class ThreadFeed:
         self._room.release()
 
     def _read(self) -> None:
+        if self._prepare is not None and not self._run_first(self._prepare):
+            return
         item: list[Request] | BaseException
         while True:
             self._room.acquire()
@@ -126,6 +146,27 @@ class ThreadFeed:
                 return
             if not item or isinstance(item, BaseException):
                 return
+
+    def _run_first(self, prepare: Callable[[], None]) -> bool:
+        error: BaseException | None = None
+        try:
+            prepare()
+        except BaseException as raised:
+            error = raised
+        try:
+            self._loop.call_soon_threadsafe(self._settle, error)
+        except RuntimeError:  # the loop was closed meanwhile
+            return False
+        return error is None
+
+    def _settle(self, error: BaseException | None) -> None:
+        assert self._prepared is not None
+        if self._prepared.done():
+            return
+        if error is None:
+            self._prepared.set_result(None)
+        else:
+            self._prepared.set_exception(error)
 
     def _deliver(self, item: list[Request] | BaseException) -> None:
         self._ready.append(item)

@@ -31,6 +31,9 @@ from fetchall.wire.guard import BlockedAddress, check_public
 KEEPALIVE = 15.0
 """Seconds that an idle connection is kept: below the 20 s and more that servers commonly allow (nginx 75, Apache 5)."""
 
+CLOSING_TURNS = 3
+"""Turns of the loop after which a socket that made room is closed; TLS may take longer to say goodbye."""
+
 _RELIED_ON: dict[type, str] = {
     TCPConnector: "_create_connection _get_ssl_context _resolve_host _release _cleanup _closed "
     "_update_proxy_auth_header_and_build_proxy_req",
@@ -91,9 +94,19 @@ class Protocol(Framed):
     served = 0
     _poll: select.poll | None = None
 
+    def __init__(self, loop: asyncio.AbstractEventLoop, standing: set[Protocol]) -> None:
+        super().__init__(loop)
+        self._standing = standing
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Its socket is closed now, which may be some turns of the loop after `close`."""
+        self._standing.discard(self)
+        super().connection_lost(exc)
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note the peer: after a short body the response has lost its connection."""
         super().connection_made(transport)
+        self._standing.add(self)
         address = transport.get_extra_info("peername")
         if isinstance(address, tuple):
             self.peer = address[0]
@@ -148,7 +161,9 @@ class Connector(TCPConnector):
         self._pinned = pinned
         self._connecting = 0
         self._idle: OrderedDict[ResponseHandler, ConnectionKey] = OrderedDict()
-        self._factory: Any = functools.partial(Protocol, loop=self._loop)
+        self._standing: set[Protocol] = set()
+        """Connections whose sockets are open, those that are being closed included."""
+        self._factory: Any = functools.partial(Protocol, self._loop, self._standing)
 
     def __repr__(self) -> str:
         return f"<Connector {len(self._acquired)} in use, {self._connecting} connecting, {len(self._idle)} idle>"
@@ -195,6 +210,10 @@ class Connector(TCPConnector):
         self._connecting += 1
         try:
             async with asyncio.timeout(timeout.connect or None):
+                for _ in range(CLOSING_TURNS):
+                    if len(self._standing) + self._connecting <= self._sockets:
+                        break
+                    await asyncio.sleep(0)
                 for trace in traces:
                     await trace.send_connection_create_start()
                 protocol = await self._create_connection(req, traces, timeout)

@@ -25,6 +25,10 @@ NO_SUCH_NAME = {getattr(socket, name, socket.EAI_NONAME) for name in ("EAI_NONAM
 """What a system says of a name that has no address of the family asked for, and will not have one soon."""
 
 
+SHORTAGES = {errno.EADDRNOTAVAIL, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+"""What a system says that has no more ports, files or memory to give."""
+
+
 class TooLarge(Exception):
     """The body passed the cap."""
 
@@ -111,7 +115,9 @@ def _proxy(error: BaseException, https: bool) -> Fault | None:
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return Fault(ErrorType.PROXY, f"the proxy answered CONNECT with {error.status} {error.message}".rstrip())
     assert isinstance(error, aiohttp.ClientProxyConnectionError)
-    return Fault(ErrorType.PROXY, f"proxy {error.host}:{error.port}: {_words(error.os_error)}")
+    reason = error.os_error
+    words = f"proxy {error.host}:{error.port}: {_words(reason)}"
+    return Fault(ErrorType.PROXY, words, ours=reason.errno in SHORTAGES)
 
 
 def _connect(error: BaseException, https: bool) -> Fault | None:
@@ -123,7 +129,7 @@ def _connect(error: BaseException, https: bool) -> Fault | None:
         return Fault(ErrorType.CONNECT_TIMEOUT, f"{where}: {_words(reason)}")
     if https and (reason.errno is None or isinstance(reason, (ConnectionResetError, BrokenPipeError))):
         return Fault(ErrorType.TLS, f"{where} closed the connection in the TLS handshake")
-    return Fault(ErrorType.CONNECT_ERROR, f"{where}: {_words(reason)}")
+    return Fault(ErrorType.CONNECT_ERROR, f"{where}: {_words(reason)}", ours=reason.errno in SHORTAGES)
 
 
 def _connect_timeout(error: BaseException, https: bool) -> Fault:
@@ -171,7 +177,7 @@ def _unnameable(error: BaseException, https: bool) -> Fault:
 
 def _system(error: BaseException, https: bool) -> Fault:
     assert isinstance(error, OSError)
-    return Fault(ErrorType.CONNECT_ERROR, _words(error))
+    return Fault(ErrorType.CONNECT_ERROR, _words(error), ours=error.errno in SHORTAGES)
 
 
 TABLE: tuple[tuple[tuple[type[BaseException], ...], Judge], ...] = (
