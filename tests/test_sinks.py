@@ -7,6 +7,7 @@ import json
 import os
 import random
 import stat
+import tempfile
 import threading
 import tracemalloc
 from collections.abc import Sequence
@@ -21,11 +22,11 @@ from hypothesis import strategies as st
 
 from fetchall.errors import SinkError
 from fetchall.records import ErrorType, Request, Result
-from fetchall.rows import PLAIN, Row
-from fetchall.sinks import FORMS, Ending, Sink, form_of, make, open_file
+from fetchall.rows import PLAIN, OldRow, Row
+from fetchall.sinks import FORMS, Ending, Sink, form_of, make
 from fetchall.sinks.outlet import FULL, PartFile, StandardStream
 from fetchall.sinks.readable import Readable
-from fetchall.sinks.spool import Spool
+from fetchall.sinks.spool import Scratch, Spool
 from fetchall.tally import Tally
 
 KINDS = ("json", "jsonl", "jsonl ordered")
@@ -65,13 +66,24 @@ def row(index: int, size: int = 0) -> Row:
     return Row(result(index, size), PLAIN)
 
 
+def line(index: int, data: bytes) -> Row:
+    return OldRow(index, data, -1)
+
+
+def open_file(path: str, *, ordered: bool, overwrite: bool) -> Sink:
+    """As a run opens a file of its own."""
+    part = PartFile(path, overwrite=overwrite)
+    part.rewind()
+    return make(form_of(path), part, ordered=ordered)
+
+
 def ending(*, complete: bool = True) -> Ending:
     tally = Tally()
     return Ending(tally.summary(1.0, interrupted=not complete), tally.timing(1.0, 2, None), complete)
 
 
 def made(kind: str, outlet: Any) -> Sink:
-    return make(kind.split()[0], outlet, ordered="ordered" in kind, spool_folder=None)
+    return make(kind.split()[0], outlet, ordered="ordered" in kind)
 
 
 def read(kind: str, data: bytes) -> list[dict[str, Any]]:
@@ -178,23 +190,24 @@ def test_rows_that_were_held_up_are_written_a_thousand_at_a_time() -> None:
     assert not sink.write(())
 
 
-def test_the_spool_is_no_file_that_could_be_left_behind(tmp_path: Path) -> None:
-    spool = Spool(str(tmp_path))
+def test_the_spool_is_no_file_that_could_be_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    spool = Spool(Scratch())
     for index in range(1, 5000):
-        spool.put(index, b"x" * 200)
+        spool.put(line(index, b"x" * 200))
     assert list(tmp_path.iterdir()) == []
     spool.close()
 
 
 @given(st.permutations(range(40)), st.integers(1, 6), st.randoms())
 def test_a_spool_gives_lines_in_order_however_they_came(order: list[int], most: int, rng: random.Random) -> None:
-    spool = Spool(None)
+    spool = Spool(Scratch())
     taken: list[bytes] = []
     for index in order:
         if spool.pass_through(index):
             taken.append(b"%d" % index)
         else:
-            spool.put(index, b"%d" % index)
+            spool.put(line(index, b"%d" % index))
         if rng.random() < 0.5:
             taken += spool.due(most)
     taken += spool.rest()
@@ -203,10 +216,10 @@ def test_a_spool_gives_lines_in_order_however_they_came(order: list[int], most: 
 
 
 def test_a_spool_that_went_to_disk_and_was_emptied_is_used_again() -> None:
-    spool = Spool(None)
+    spool = Spool(Scratch())
     for start in (0, 5000, 10_000):
         for index in range(start + 1, start + 5000):
-            spool.put(index, b"%d" % index + b"x" * 200)
+            spool.put(line(index, b"%d" % index + b"x" * 200))
         assert spool.pass_through(start)
         found = []
         while lines := spool.due(1000):

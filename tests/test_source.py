@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from fetchall.errors import InvalidOptions, SourceError
 from fetchall.options import Reporting
-from fetchall.outputs import check_outputs
+from fetchall.preflight import check_outputs
 from fetchall.records import ErrorType, Request
 from fetchall.source import check_sources, count, read_sources
 from fetchall.source.text import MAX_LINE, read_lines
