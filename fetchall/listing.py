@@ -11,17 +11,19 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 
+from fetchall.options import Reporting
 from fetchall.records import Request
 from fetchall.resume import Past
-from fetchall.source import STDIN, count, read_sources
+from fetchall.source import STDIN, Reading, count, read_sources
 from fetchall.source.feed import Feed, IterableFeed, ThreadFeed
 
 
 class Listing:
     """The sources of a command, or the `urls` that it brings itself."""
 
-    def __init__(self, sources: Sequence[str], urls: list[str] | None = None) -> None:
+    def __init__(self, sources: Sequence[str], reading: Reading, urls: list[str] | None = None) -> None:
         self._sources = tuple(sources)
+        self._reading = reading
         self._urls = urls
         self._copies: list[int] | None = None
         """Of stdin, where it is read twice."""
@@ -47,14 +49,19 @@ class Listing:
 
     def total(self) -> int | None:
         """How many rows there will be, where that can be known."""
-        return len(self._urls) if self._urls is not None else count(self._sources)
+        return len(self._urls) if self._urls is not None else count(self._sources, self._reading)
 
     def _batches(self) -> Iterator[list[Request]]:
         if self._urls is not None:
             return iter([[Request(url, index) for index, url in enumerate(self._urls)]])
         if self._copies is None:
-            return read_sources(self._sources)
-        return read_sources(self._sources, self._copies.pop())
+            return read_sources(self._sources, reading=self._reading)
+        return read_sources(self._sources, self._copies.pop(), self._reading)
+
+
+def reading_of(reporting: Reporting) -> Reading:
+    """How the command says that its lists are to be read."""
+    return Reading(reporting.input_format, reporting.url_column, reporting.glob)
 
 
 def _copies(stack: AsyncExitStack) -> list[int]:

@@ -132,9 +132,10 @@ SECURITY = "Credentials and TLS"
 NETWORK = "Network"
 ROWS = "What a row holds"
 OUTPUT = "Outputs"
+LIST = "The list"
 RUN = "The run"
 MANNERS = "Manners"
-GROUPS = (POLITENESS, LIMITS, REQUEST, SECURITY, NETWORK, ROWS, OUTPUT, RUN, MANNERS)
+GROUPS = (LIST, POLITENESS, LIMITS, REQUEST, SECURITY, NETWORK, ROWS, OUTPUT, RUN, MANNERS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -508,6 +509,12 @@ class Options:
             return "HEAD"
         return "POST" if self.data or self.json is not None else "GET"
 
+    def verb_of(self, method: str | None, body: bytes | None) -> str:
+        """The method of a request: its own, else the options'; a body of its own implies POST, as --data does."""
+        if method is not None:
+            return method
+        return "POST" if body is not None and self.method is None and not self.head else self.verb
+
     @property
     def body_cap(self) -> int:
         """Decoded bytes after which a response is too_large."""
@@ -516,8 +523,31 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True)
 class Reporting:
-    """Where rows go, and what is told to a person; the command line's part."""
+    """How the list is read, where rows go, and what is told to a person; the command line's part."""
 
+    input_format: str | None = _option(
+        None,
+        "--input-format",
+        help="The form of the lists; by the ending of each name (.csv .tsv .jsonl .json .parquet, also .gz and .zst), "
+        "else text.",
+        group=LIST,
+        choices=("text", "csv", "tsv", "jsonl", "json", "parquet"),
+    )
+    url_column: str | None = _option(
+        None,
+        "--url-column",
+        help="The column or key that holds the URLs, or its number from 1; a column named url, or the only one that "
+        "holds URLs, unless given.",
+        group=LIST,
+        metavar="NAME",
+    )
+    glob: bool = _option(
+        False,
+        "--glob",
+        help="Unroll ranges and braces in URLs: [1-100], [001-100:10], [a-z], {a,b}.",
+        group=LIST,
+        kind="flag",
+    )
     output: tuple[str, ...] = _option(
         (),
         "-o",

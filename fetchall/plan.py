@@ -17,6 +17,7 @@ from fetchall.preflight import STDOUT
 from fetchall.records import Fault, Origin, Request
 from fetchall.rows import dumps
 from fetchall.sinks.outlet import write_whole
+from fetchall.listing import reading_of
 from fetchall.source import read_sources
 from fetchall.units import format_seconds
 from fetchall.urls import parse
@@ -43,7 +44,7 @@ class Plan:
             target = request.fault or parse(request.url)
             if isinstance(target, Fault):
                 self.errors[target.type.value] += 1
-            elif self._seen.add(key_of(request, target, request.method or self._options.verb)):
+            elif self._seen.add(key_of(request, target, self._options.verb_of(request.method, request.body))):
                 self.hosts[target.origin] += 1
             else:
                 self.duplicates += 1
@@ -106,7 +107,7 @@ class Plan:
 def tell_plan(sources: Sequence[str], options: Options, reporting: Reporting) -> None:
     """Read the list and send nothing."""
     plan = Plan(options)
-    for batch in read_sources(sources):
+    for batch in read_sources(sources, reading=reading_of(reporting)):
         plan.add(batch)
     plan.close()
     document = dumps(plan.fields()) + b"\n"

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Any, Generic, TypeVar
 
+from fetchall.errors import FetchallError
 from fetchall.options import Clock
 from fetchall.records import Fault, Request
 from fetchall.schedule import Job, Schedule
@@ -79,6 +80,7 @@ class Pool(Generic[J]):
         self._idle: deque[asyncio.Future[J | None]] = deque()
         self._hungry = asyncio.Event()
         self._exhausted = False
+        self._broken: FetchallError | None = None
         self._stopped = False
         self._timer: Any = None
         self._timer_at: float | None = None
@@ -90,7 +92,11 @@ class Pool(Generic[J]):
         return f"<Pool {state}, {len(self._idle)} of {self._concurrency} idle, {self._schedule!r}>"
 
     async def run(self) -> None:
-        """Until every request has had its turn, or `stop` was called and what was in flight is done."""
+        """
+        Until every request has had its turn, or `stop` was called and what was in flight is done.
+
+        Raises what the list raised: `SourceError` after the requests that it gave before, anything else at once.
+        """
         self._tasks = [asyncio.create_task(self._work()) for _ in range(self._concurrency)]
         self._reader = asyncio.create_task(self._read())
         try:
@@ -102,6 +108,8 @@ class Pool(Generic[J]):
                 raise
         finally:
             await self._end([self._reader, *self._tasks])
+        if self._broken is not None:
+            raise self._broken
 
     def stop(self) -> None:
         """Begin nothing more; what is in flight goes on to its end."""
@@ -226,6 +234,8 @@ class Pool(Generic[J]):
         except asyncio.CancelledError:
             if not self._stopped:
                 raise
+        except FetchallError as error:  # a list that broke off: what it gave before that is fetched all the same
+            self._broken = error
         self._exhausted = True
         self.wake()
 

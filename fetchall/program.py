@@ -20,7 +20,7 @@ from fetchall import descriptors
 from fetchall.api import Stream
 from fetchall.checkpoints import Checkpoints
 from fetchall.errors import InvalidOptions, MissingExtra, ResumeError, SinkError, SourceError
-from fetchall.listing import Listing
+from fetchall.listing import Listing, reading_of
 from fetchall.options import Options, Reporting
 from fetchall.outputs import Outputs
 from fetchall.person import Person, let_go_of_stdout, words
@@ -42,7 +42,7 @@ def run(sources: Sequence[str], options: Options, reporting: Reporting) -> int:
     """Do what the command says; the exit code. Nothing is raised."""
     person = Person(reporting)
     try:
-        check_sources(sources)
+        check_sources(sources, reading_of(reporting))
         check_outputs(reporting, sources)
         if reporting.plan:
             from fetchall.plan import tell_plan
@@ -84,7 +84,7 @@ class _Command:
     """The state of one command while it runs."""
 
     def __init__(self, sources: Sequence[str], options: Options, reporting: Reporting, person: Person) -> None:
-        self._listing = Listing(sources)
+        self._listing = Listing(sources, reading_of(reporting))
         self._options = options
         self._reporting = reporting
         self._person = person
@@ -142,7 +142,7 @@ class _Command:
             site = await stack.enter_async_context(PracticeSite())
             if site.moved:
                 person.warn(f"the practice site's own port is taken; it is at {site.base}")
-            self._listing = Listing((), site.urls)
+            self._listing = Listing((), reading_of(self._reporting), site.urls)
             options = replace(options, proxy=None, noproxy="*")
         if self._reporting.sync:
             self._listing.read_twice(stack)

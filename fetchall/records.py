@@ -106,7 +106,7 @@ class Request:
     url: str
     index: int = 0
     method: str | None = None
-    """None: the method of the options."""
+    """None: the method of the options; POST where those name none and there is a body."""
     headers: tuple[tuple[str, str], ...] = ()
     """Added to those of the options; a name given here replaces theirs."""
     body: bytes | None = None

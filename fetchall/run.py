@@ -138,7 +138,7 @@ class Run:
         self.stop()
 
     def _admit(self, request: Request) -> Journey | None:
-        method = request.method or self._options.verb
+        method = self._options.verb_of(request.method, request.body)
         target = request.fault or _unsendable(request) or parse(request.url)
         if isinstance(target, Fault):
             if len(request.url) > MAX_LINE:

@@ -21,7 +21,7 @@ from fetchall.options import Reporting
 from fetchall.preflight import check_outputs
 from fetchall.records import ErrorType, Request
 from fetchall.source import check_sources, count, read_sources
-from fetchall.source.text import MAX_LINE, read_lines
+from fetchall.source.maker import MAX_URL as MAX_LINE
 
 URL = "http://127.0.0.1/"
 LONG = {"blanks": b" " * 40_000, "text": b"x" * 30_000, "URL": b"http://a/", "#": b"#", "LF": b"\n", "CR": b"\r"}
@@ -62,7 +62,7 @@ def _send(writer: socket.socket, blocks: Sequence[bytes]) -> None:
 def outcome(blocks: Sequence[bytes]) -> list[Request] | str:
     with pieces([block for block in blocks if block]) as descriptor:
         try:
-            return [request for batch in read_lines(descriptor, "list", 0) for request in batch]
+            return [request for batch in read_sources(["-"], descriptor) for request in batch]
         except SourceError as error:
             return str(error)
 

@@ -10,73 +10,115 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 
-from fetchall.errors import SourceError
+from fetchall.errors import InvalidOptions, SourceError
 from fetchall.records import Request
-from fetchall.source.text import read_lines
+from fetchall.source import packed, parquet
+from fetchall.source.content import STDIN, Content, check_remote, is_remote
+from fetchall.source.forms import READERS, TEXT, form_of
+from fetchall.source.globbing import Glob, is_glob, unrolled
+from fetchall.source.maker import Maker, Reading
+from fetchall.urls import mask
 
-STDIN = "-"
+__all__ = ["STDIN", "Reading", "check_sources", "count", "read_sources"]
+
 _URL = re.compile(r"https?:", re.IGNORECASE)
+_AS_GIVEN = Reading()
 
 
-def check_sources(names: Sequence[str]) -> None:
-    """Raise `SourceError` for a source that can't be read, before anything else is touched."""
+def check_sources(names: Sequence[str], reading: Reading = _AS_GIVEN) -> None:
+    """
+    Look at the sources before anything else is touched.
+
+    Raises `SourceError` for one that can't be read, `MissingExtra` for one that needs an extra, and `InvalidOptions`
+    for a URL whose ranges or braces are broken.
+    """
     for name in names:
-        if name == STDIN or _URL.match(name):
+        if _URL.match(name):
+            _check_url(name, reading)
             continue
-        if os.path.isdir(name):
-            raise SourceError(f"{name} is a folder: name a file of URLs, a URL, or - for stdin")
-        if not os.path.exists(name):
-            hint = "; a URL begins with http:// or https://" if "." in name or "/" in name else ""
-            raise SourceError(f"{name}: no such file{hint}")
-        if not os.access(name, os.R_OK):
-            raise SourceError(f"{name}: not readable (permission denied)")
+        if name != STDIN:
+            packed.check_installed(packed.packing_of(name))
+            if is_remote(name):
+                check_remote(name)
+            else:
+                _check_file(name)
+        if _form(name, reading) == "parquet":
+            parquet.check_installed()
 
 
-def read_sources(names: Sequence[str], stdin: int = 0) -> Iterator[list[Request]]:
+def read_sources(names: Sequence[str], stdin: int = 0, reading: Reading = _AS_GIVEN) -> Iterator[list[Request]]:
     """Batches of requests from several sources in a row, numbered from 0; `stdin` is a descriptor."""
     index = 0
     for name in names:
-        if _URL.match(name):
-            yield [Request(name, index)]
-            index += 1
-            continue
-        for batch in _read_file(name, stdin, index):
-            if batch:
-                index = batch[-1].index + 1
-                yield batch
+        batches = _read(name, stdin, index, reading)
+        for batch in unrolled(batches, index) if reading.glob else batches:
+            index = batch[-1].index + 1
+            yield batch
 
 
 COUNTED = 64 * 1024**2
 """Bytes of a list up to which its lines are counted beforehand, for the bar: a fraction of a second."""
 
 
-def count(names: Sequence[str]) -> int | None:
+def count(names: Sequence[str], reading: Reading = _AS_GIVEN) -> int | None:
     """How many rows the sources will give; None where that can't be known, or not soon."""
     total = 0
     for name in names:
-        if _URL.match(name):
-            total += 1
-        elif name == STDIN or not os.path.isfile(name) or os.path.getsize(name) > COUNTED:
+        found = _count_url(name, reading) if _URL.match(name) else _count_file(name, reading)
+        if found is None:
             return None
-        else:
-            with open(name, "rb") as file:
-                stripped = (line.strip() for line in file)
-                total += sum(1 for line in stripped if line and not line.startswith(b"#"))
+        total += found
     return total
 
 
-def _read_file(name: str, stdin: int, first: int) -> Iterator[list[Request]]:
+def _count_url(url: str, reading: Reading) -> int:
+    return Glob(url).count if reading.glob and is_glob(url) else 1
+
+
+def _count_file(name: str, reading: Reading) -> int | None:
+    """Lines of text and of JSON are rows but for blank ones and comments; Parquet says it at its end."""
+    if name == STDIN or reading.glob or not os.path.isfile(name) or packed.packing_of(name):
+        return None
+    form = _form(name, reading)
+    if form == "parquet":
+        return parquet.count_rows(name)
+    if form not in (TEXT, "jsonl") or os.path.getsize(name) > COUNTED:
+        return None
+    with open(name, "rb") as file:
+        if packed.looks_packed(file.peek(4)[:4]):
+            return None
+        stripped = (line.strip() for line in file)
+        return sum(1 for line in stripped if line and not line.startswith(b"#"))
+
+
+def _form(name: str, reading: Reading) -> str:
+    return reading.form or (TEXT if name == STDIN else form_of(name))
+
+
+def _read(name: str, stdin: int, first: int, reading: Reading) -> Iterator[list[Request]]:
+    if _URL.match(name):
+        yield [Request(name, first)]
+        return
+    content = Content(name, stdin)
     try:
-        descriptor = os.dup(stdin) if name == STDIN else os.open(name, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise SourceError(f"{_shown(name)}: {error.strerror}") from error
-    try:
-        yield from read_lines(descriptor, _shown(name), first)
-    except OSError as error:
-        raise SourceError(f"{_shown(name)}: {error.strerror}") from error
+        yield from READERS[_form(name, reading)](content, Maker(content.name, first, reading))
     finally:
-        os.close(descriptor)
+        content.close()
 
 
-def _shown(name: str) -> str:
-    return "stdin" if name == STDIN else name
+def _check_url(url: str, reading: Reading) -> None:
+    if reading.glob and is_glob(url):
+        try:
+            Glob(url)
+        except ValueError as error:
+            raise InvalidOptions(f"--glob {mask(url)}: {error}") from error
+
+
+def _check_file(name: str) -> None:
+    if os.path.isdir(name):
+        raise SourceError(f"{name} is a folder: name a file of URLs, a URL, or - for stdin")
+    if not os.path.exists(name):
+        hint = "; a URL begins with http:// or https://" if "." in name or "/" in name else ""
+        raise SourceError(f"{name}: no such file{hint}")
+    if not os.access(name, os.R_OK):
+        raise SourceError(f"{name}: not readable (permission denied)")
