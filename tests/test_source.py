@@ -224,7 +224,7 @@ def test_every_line_of_text_that_is_no_comment_and_not_blank_is_a_request(lines:
     with open(writer, "wb") as file:
         file.write(content)
     try:
-        found = [request for batch in read_lines(reader, "list", 0) for request in batch]
+        found = [request for batch in read_sources(["-"], reader) for request in batch]
     finally:
         os.close(reader)
     assert [request.url for request in found] == wanted

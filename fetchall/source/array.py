@@ -17,7 +17,10 @@ from fetchall.source.maker import Maker
 from fetchall.source.objects import MAX_OBJECT, request_of
 
 _BLANKS = b" \t\r\n"
-_sign = re.compile(rb'["\[\]{},]').search
+_STRING = rb'"(?:[^"\\]++|\\.)*+"'
+# Whole strings are skipped with all else that can't end an element; where one goes on in the next block, it is a sign.
+_to_sign = re.compile(rb'(?:[^"\[\]{},]++|' + _STRING + rb")*+", re.DOTALL).match
+_to_bracket = re.compile(rb'(?:[^"\[\]{}]++|' + _STRING + rb")*+", re.DOTALL).match
 _in_string = re.compile(rb'["\\]').search
 
 
@@ -116,19 +119,19 @@ class _Elements:
 
     def _plain(self, block: bytes, at: int, found: list[_Element]) -> int:
         """Go on outside of strings, up to the next sign that matters and past it."""
-        sign = _sign(block, at)
-        end = sign.end() if sign else len(block)
-        closing = sign is not None and self._depth == 0 and sign[0] in (b",", b"]")
+        skipped = (_to_bracket if self._depth else _to_sign)(block, at)
+        assert skipped is not None
+        stop = skipped.end()
+        sign, end = block[stop : stop + 1], min(stop + 1, len(block))
+        closing = self._depth == 0 and sign in (b",", b"]")
         self._keep(block[at : end - closing])
-        if sign is None:
-            return end
         if closing:
-            self._close(sign[0], found)
-        elif sign[0] == b'"':
+            self._close(sign, found)
+        elif sign == b'"':
             self._quoted = True
-        elif sign[0] in (b"[", b"{"):
+        elif sign in (b"[", b"{"):
             self._depth += 1
-        elif sign[0] in (b"]", b"}"):
+        elif sign in (b"]", b"}"):
             self._depth = max(self._depth - 1, 0)
         return end
 

@@ -14,38 +14,30 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-_DEEPEST = 100
-"""Levels of lists, structs and maps: JSON's writer stops at 254."""
 _SECONDS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
-class TooDeep(Exception):
-    """A column's type has more levels than a row may have."""
-
-
-def values(array: Any, depth: int = 0) -> list[Any]:
+def values(array: Any) -> list[Any]:
     """
-    A Python value for each of an array's, as JSON has them.
+    A Python value for each of an array's, as JSON has them; Parquet nests at most 100 levels, JSON's writer 254.
 
     Times of day and dates are RFC 3339 text, in UTC and with `Z` where the column has a time zone, without an offset
-    where it has none; decimals are text, bytes base64, durations seconds. Raises `TooDeep`.
+    where it has none; decimals are text, bytes base64, durations seconds.
     """
-    if depth > _DEEPEST:
-        raise TooDeep(f"a column nests more than {_DEEPEST} levels")
     if isinstance(array, pa.ExtensionArray):
         array = array.storage
     kind = array.type
     if pa.types.is_dictionary(kind):
-        return values(array.dictionary_decode(), depth)
+        return values(array.dictionary_decode())
     if pa.types.is_run_end_encoded(kind):
-        return values(pc.run_end_decode(array), depth)
+        return values(pc.run_end_decode(array))
     if pa.types.is_map(kind):
-        return _maps(array, depth)
+        return _maps(array)
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
         lengths = pc.list_value_length(array).to_pylist()
-        return list(_pieces(values(array.flatten(), depth + 1), lengths))
+        return list(_pieces(values(array.flatten()), lengths))
     if pa.types.is_struct(kind):
-        return _structs(array, depth)
+        return _structs(array)
     for is_kind, convert in _CONVERSIONS:
         if is_kind(kind):
             return convert(array)
@@ -59,18 +51,18 @@ def _pieces(flat: Iterable[Any], lengths: Iterable[int | None]) -> Iterator[list
         yield None if length is None else list(islice(flat, length))
 
 
-def _structs(array: Any, depth: int) -> list[Any]:
+def _structs(array: Any) -> list[Any]:
     names = [field.name for field in array.type]
-    columns = [values(column, depth + 1) for column in array.flatten()]
+    columns = [values(column) for column in array.flatten()]
     rows = zip(*columns, strict=True) if columns else ((),) * len(array)
     present = array.is_valid().to_pylist()
     return [dict(zip(names, row, strict=True)) if valid else None for row, valid in zip(rows, present, strict=True)]
 
 
-def _maps(array: Any, depth: int) -> list[Any]:
+def _maps(array: Any) -> list[Any]:
     """An object where the keys are text, else a list of pairs."""
     pairs = pa.struct([pa.field("key", array.type.key_type), pa.field("value", array.type.item_type)])
-    listed = values(array.cast(pa.list_(pairs)), depth)
+    listed = values(array.cast(pa.list_(pairs)))
     if pa.types.is_string(array.type.key_type) or pa.types.is_large_string(array.type.key_type):
         return [row if row is None else {pair["key"]: pair["value"] for pair in row} for row in listed]
     return [row if row is None else [[pair["key"], pair["value"]] for pair in row] for row in listed]

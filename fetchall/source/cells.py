@@ -43,8 +43,8 @@ class Records:
     Cuts blocks into records; whatever the file holds, it keeps one block and one record of at most 128 KiB.
 
     A quote that does not close within a record's bounds, or before the end, would swallow the rows that follow: then
-    the line that opened it is the broken record, and those after it are read anew. `width` is the number of columns,
-    once it is known: a record of several lines with more cells than that is taken for such an accident too.
+    the line that opened it is the broken record, and those after it are read anew. A record of several lines is taken
+    for such an accident too where it is not well-formed, or has more cells than `width`, the number of columns.
     """
 
     def __init__(self, delimiter: str | None) -> None:
@@ -110,14 +110,15 @@ class Records:
     def _record(self) -> Record | None:
         """The next record; None for a blank line. Raises `_Starved`."""
         if self._reader is None:
-            self._reader = csv.reader(_Fed(self), delimiter=self._delimiter or _delimiter(self._lines[0].raw))
+            self._delimiter = self._delimiter or _delimiter(self._lines[0].raw)
+            self._reader = csv.reader(_Fed(self), delimiter=self._delimiter)
         self._taken, self._size, self._bad, self._broken = [], 0, None, False
         try:
             cells = next(self._reader)
         except csv.Error as error:
             cells, self._bad = [], self._bad or f"is not CSV: {error}"
         first, *others = self._taken
-        if others and (self._broken or (self.width is not None and len(cells) > self.width)):
+        if others and (self._broken or self._is_accident(cells)):
             self._lines.extendleft(reversed(others))
             return Record(first.number, [], first.raw, "has a quote that opens and does not close")
         if self._broken and self._bad is None:
@@ -125,6 +126,17 @@ class Records:
         if not cells and self._bad is None:
             return None
         return Record(first.number, cells, first.raw, self._bad)
+
+    def _is_accident(self, cells: list[str]) -> bool:
+        if self.width is not None and len(cells) > self.width:
+            return True
+        assert self._delimiter is not None
+        lines = [line.raw.decode("utf-8", "replace") for line in self._taken]
+        try:
+            next(csv.reader(lines, delimiter=self._delimiter, strict=True))
+        except csv.Error:
+            return True
+        return False
 
     def next_line(self) -> str:
         """For the csv module: the next line of the record under way."""

@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from fetchall.errors import FetchallError, MissingExtra, SourceError
 from fetchall.source.encoding import unmarked
-from fetchall.source.packed import packing_of, unpacked
+from fetchall.source.packed import looks_packed, packing_of, unpacked
 from fetchall.urls import mask
 
 STDIN = "-"
@@ -38,10 +38,9 @@ def shown(name: str) -> str:
 
 class Content:
     """
-    One source while it is read; close it.
+    One source while it is read; close it. `stdin` is a descriptor.
 
-    `stdin` is a descriptor; where it is not 0, it is a copy that is read from its start. Everything raises
-    `SourceError` and `MissingExtra`.
+    Everything raises `SourceError` and `MissingExtra`.
     """
 
     def __init__(self, name: str, stdin: int) -> None:
@@ -69,8 +68,11 @@ class Content:
 
     def file(self) -> IO[bytes]:
         """What is inside as a file in which one can jump; a copy on disk where it is packed or comes through a pipe."""
-        if self._plain is not None and self._promised is None:
-            return self._plain
+        if self._plain is not None:
+            begin = self._plain.read(4)
+            self._plain.seek(0)
+            if self._promised is None and looks_packed(begin) is None:
+                return self._plain
         copy = self._stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 (the stack is the manager)
         for block in self._blocks():
             copy.write(block)
@@ -80,8 +82,6 @@ class Content:
     def _open(self, name: str, stdin: int) -> None:
         descriptor = os.dup(stdin) if name == STDIN else os.open(name, os.O_RDONLY | os.O_CLOEXEC)
         self._stack.callback(os.close, descriptor)
-        if name == STDIN and stdin:
-            os.lseek(descriptor, 0, os.SEEK_SET)
         self._read = lambda count: os.read(descriptor, count)
         if name != STDIN and os.path.isfile(name):
             self._plain = self._stack.enter_context(io.FileIO(descriptor, closefd=False))

@@ -6,7 +6,6 @@ Knows the keys that mean something; it must not know where the value stood.
 
 from __future__ import annotations
 
-import binascii
 import re
 from base64 import b64decode
 from typing import Any
@@ -112,5 +111,5 @@ def _body(value: dict[str, Any]) -> tuple[bytes | None, tuple[tuple[str, str], .
         return found.encode(), ()
     try:
         return b64decode(found, validate=True), ()
-    except binascii.Error as error:
+    except ValueError as error:
         raise _Unusable("has a body_base64 that is not base64") from error

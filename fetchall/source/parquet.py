@@ -33,13 +33,15 @@ def read_parquet(content: Content, maker: Maker) -> Iterator[list[Request]]:
     check_installed()
     import pyarrow
 
+    from fetchall.source.arrow import values
+
     number = 0
     try:
         table = _opened(content.file())
         names = distinct(table.schema_arrow.names)
         column = named(names, maker.url_column, content.name)
         for batch in table.iter_batches(_BATCH, use_threads=False):
-            columns = _columns(batch, content.name)
+            columns = [values(each) for each in batch.columns]
             if column is None:
                 column = only_one(names, zip(*columns, strict=True), content.name)
                 if column is None:
@@ -67,15 +69,6 @@ def _opened(file: IO[bytes]) -> Any:
     from pyarrow import parquet
 
     return parquet.ParquetFile(file, buffer_size=_BUFFER, pre_buffer=False)
-
-
-def _columns(batch: Any, name: str) -> list[list[Any]]:
-    from fetchall.source.arrow import TooDeep, values
-
-    try:
-        return [values(column) for column in batch.columns]
-    except TooDeep as error:
-        raise SourceError(f"{name} can't be read: {error}") from error
 
 
 def _rows(columns: list[list[Any]]) -> Iterator[tuple[int, tuple[Any, ...]]]:
