@@ -23,6 +23,8 @@ __all__ = ["STDIN", "Reading", "check_sources", "count", "read_sources"]
 
 _URL = re.compile(r"https?:", re.IGNORECASE)
 _AS_GIVEN = Reading()
+_FIRST, _MOST = 16, 1024
+"""Requests of the first batch, and of any."""
 
 
 def check_sources(names: Sequence[str], reading: Reading = _AS_GIVEN) -> None:
@@ -48,6 +50,21 @@ def check_sources(names: Sequence[str], reading: Reading = _AS_GIVEN) -> None:
 
 def read_sources(names: Sequence[str], stdin: int = 0, reading: Reading = _AS_GIVEN) -> Iterator[list[Request]]:
     """Batches of requests from several sources in a row, numbered from 0; `stdin` is a descriptor."""
+    return _portioned(_in_a_row(names, stdin, reading))
+
+
+def _portioned(batches: Iterator[list[Request]]) -> Iterator[list[Request]]:
+    """A few at first, more and more later: the first request is under way before a thousand more are looked at."""
+    most = _FIRST
+    for batch in batches:
+        start = 0
+        while start < len(batch):
+            yield batch[start : start + most]
+            start += most
+            most = min(2 * most, _MOST)
+
+
+def _in_a_row(names: Sequence[str], stdin: int, reading: Reading) -> Iterator[list[Request]]:
     index = 0
     for name in names:
         batches = _read(name, stdin, index, reading)

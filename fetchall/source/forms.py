@@ -30,7 +30,7 @@ READERS: dict[str, Reader] = {
     "json": read_json,
     "parquet": parquet.read_parquet,
 }
-_ENDINGS = {
+ENDINGS = {
     ".csv": "csv",
     ".tsv": "tsv",
     ".jsonl": "jsonl",
@@ -45,4 +45,4 @@ def form_of(name: str) -> str:
     name = name.lower()
     for ending in PACKINGS:
         name = name.removesuffix(ending)
-    return next((form for ending, form in _ENDINGS.items() if name.endswith(ending)), TEXT)
+    return next((form for ending, form in ENDINGS.items() if name.endswith(ending)), TEXT)
