@@ -283,7 +283,7 @@ def test_a_bad_line_names_its_own_source_and_the_line_in_it(tmp_path: Path) -> N
     [
         ("missing", "missing: no such file"),
         ("www.example.com", "a URL begins with http:// or https://"),
-        ("ftp://127.0.0.1/", "a URL begins with http:// or https://"),
+        ("nosuch://127.0.0.1/", "a URL begins with http:// or https://"),
         (".", "is a folder: name a file of URLs"),
     ],
 )

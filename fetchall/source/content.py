@@ -115,7 +115,10 @@ def check_remote(name: str) -> None:
     fsspec = _fsspec()
     try:
         fsspec.get_filesystem_class(name.partition("://")[0].rpartition("::")[2])
-    except (ValueError, ImportError) as error:
+    except ValueError as error:
+        reason = f"{_words(error)}; a URL begins with http:// or https://"
+        raise SourceError(f"{shown(name)}: {reason}") from error
+    except ImportError as error:
         raise SourceError(f"{shown(name)}: {_words(error)}") from error
 
 
