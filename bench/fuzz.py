@@ -27,7 +27,7 @@ import fetchall
 from fetchall import Request, Result
 from fetchall.records import ErrorType, Fault
 from fetchall.rows import Columns, Row
-from fetchall.source.text import read_lines
+from fetchall.source import STDIN, read_sources
 from fetchall.urls import mask, parse
 from tests.faults.loopback import fenced
 from tests.faults.names import Names
@@ -162,7 +162,7 @@ def _read(text: bytes) -> Iterator[list[Request]]:
         file.write(b"http://first.test/\n" + text)  # the first line alone may carry a byte order mark
         file.seek(0)
         first = True
-        for batch in read_lines(file.fileno(), "fuzz", -1):
+        for batch in read_sources([STDIN], file.fileno()):
             yield batch[1:] if first else batch
             first = False
 

@@ -12,12 +12,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from fetchall.dedupe import Seen, key_of
+from fetchall.listing import reading_of
 from fetchall.options import Options, Reporting
 from fetchall.preflight import STDOUT
 from fetchall.records import Fault, Origin, Request
 from fetchall.rows import dumps
 from fetchall.sinks.outlet import write_whole
-from fetchall.listing import reading_of
 from fetchall.source import read_sources
 from fetchall.units import format_seconds
 from fetchall.urls import parse

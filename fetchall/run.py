@@ -25,7 +25,7 @@ from fetchall.records import Answer, ErrorType, Fault, Hop, Request, Result, Try
 from fetchall.retry import IDEMPOTENT, RETRYABLE_ERRORS, RetryPolicy, asked_wait, backoff, worth_retrying
 from fetchall.schedule import Limits, Schedule
 from fetchall.source.feed import Feed
-from fetchall.source.text import MAX_LINE, SHOWN, escaped
+from fetchall.source.maker import MAX_URL, SHOWN, escaped
 from fetchall.urls import follow, mask, parse
 from fetchall.wire.body import Memory
 from fetchall.wire.credentials import next_request, refusal
@@ -141,7 +141,7 @@ class Run:
         method = self._options.verb_of(request.method, request.body)
         target = request.fault or _unsendable(request) or parse(request.url)
         if isinstance(target, Fault):
-            if len(request.url) > MAX_LINE:
+            if len(request.url) > MAX_URL:
                 request = replace(request, url=escaped(request.url[:SHOWN].encode(errors="surrogatepass")))
             self._deliver(_unsent(request, method, target))
             return None
@@ -376,8 +376,8 @@ def _unsent(request: Request, method: str, fault: Fault) -> Result:
 
 
 def _unsendable(request: Request) -> Fault | None:
-    if len(request.url) > MAX_LINE:
-        return Fault(ErrorType.BAD_LINE, f"URL {request.index + 1} is longer than {MAX_LINE // 1024} KiB")
+    if len(request.url) > MAX_URL:
+        return Fault(ErrorType.BAD_LINE, f"URL {request.index + 1} is longer than {MAX_URL // 1024} KiB")
     if request.headers and (reason := refusal(request.headers)):
         return Fault(ErrorType.BAD_LINE, f"its headers: {reason}")
     if request.method is not None and (reason := refused_method(request.method)):
