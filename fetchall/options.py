@@ -552,7 +552,7 @@ class Reporting:
         (),
         "-o",
         "--output",
-        help="Write the rows here; the ending chooses the form: .json, .jsonl; - = stdout. Repeatable.",
+        help="Write the rows here; the ending chooses the form: .json, .jsonl, .html; - = stdout. Repeatable.",
         group=OUTPUT,
         kind="many",
         metavar="FILE",

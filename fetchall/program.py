@@ -124,6 +124,8 @@ class _Command:
                 tally=past.tally if past is not None else None,
                 show=self._show,
             )
+            if self._report.begin(self._sources, self._options):
+                self._options = replace(self._options, timings=True)  # noted; only --timings makes them columns
             return await self._passes(self._report, feed, signals)
 
     async def _prepare(self, stack: AsyncExitStack) -> None:
@@ -167,7 +169,7 @@ class _Command:
         notes.start()
         try:
             if self._reporting.sync and sequential is None:
-                sequential = await self._sequential()
+                sequential = await self._sequential(report)
             if not self._stopped.is_set():
                 notes.note_sequential(sequential)
                 await self._concurrent(report, feed)
@@ -190,7 +192,7 @@ class _Command:
             return signals.code
         return TIME_UP if truncated else self._verdict(report.tally)
 
-    async def _sequential(self) -> float:
+    async def _sequential(self, report: Report) -> float:
         """The list one at a time, over a session of its own; the seconds that it took."""
         tally = Tally()
         self._person.start_bar(self._listing.total(), "one at a time")
@@ -199,6 +201,7 @@ class _Command:
             async for batch in self._stream.batches():
                 for result in batch:
                     tally.add(result)
+                report.add_sequential(batch)
                 self._show(tally)
         self._person.end_bar()
         return time.monotonic() - started

@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
 
+from fetchall.options import Options
 from fetchall.records import Result, Summary, Timing
 from fetchall.rows import Columns, Row
-from fetchall.sinks import Ending, Sink
+from fetchall.sinks import Ending, Narrator, Sink
 from fetchall.sinks.outlet import StandardStream
 from fetchall.tally import Tally
 
@@ -47,6 +48,7 @@ class Report:
         self.tally = tally or Tally()
         self._sinks = tuple(sinks)
         self._closing = tuple(closing if closing is not None else sinks)
+        self._narrators = [sink for sink in self._sinks if isinstance(sink, Narrator)]
         self._behind: list[Sink] = []
         self._columns = columns
         self._stream = stream
@@ -57,6 +59,17 @@ class Report:
 
     def __repr__(self) -> str:
         return f"<Report {self.tally.urls} results to {len(self._sinks)} sinks>"
+
+    def begin(self, sources: Sequence[str], options: Options) -> bool:
+        """Say what is about to be run to who tells of it; False: nobody does, so that timings need not be noted."""
+        for sink in self._narrators:
+            sink.begin(sources, options)
+        return bool(self._narrators)
+
+    def add_sequential(self, results: Sequence[Result]) -> None:
+        """Results of the pass that fetches one at a time, for who tells of it."""
+        for sink in self._narrators:
+            sink.sequential(results)
 
     def add(self, results: Sequence[Result]) -> None:
         """Count results and write their rows; raises OSError where an output can't be written."""

@@ -222,6 +222,11 @@ class Tally:
         )
 
 
+def edge(bucket: int) -> float:
+    """The lower bound of a histogram's bucket, in seconds."""
+    return float(2 ** (bucket / _STEPS))
+
+
 def host_of(url: str) -> str:
     """Host and port of a serialised URL; the userinfo is left out."""
     start = url.find("://") + 3

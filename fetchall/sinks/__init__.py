@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from fetchall.errors import SinkError
-from fetchall.records import Summary, Timing
+from fetchall.options import Options
+from fetchall.records import Result, Summary, Timing
 from fetchall.rows import Row
 from fetchall.sinks.outlet import Outlet
 
@@ -56,7 +57,18 @@ class Sink(Protocol):
         """Leave what is written as it is: no time, or no disk, for anything else."""
 
 
-FORMS: dict[str, str] = {".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+@runtime_checkable
+class Narrator(Protocol):
+    """What a sink has as well that tells how the run went: where there is one, results come with their timings."""
+
+    def begin(self, sources: Sequence[str], options: Options) -> None:
+        """What is about to be run."""
+
+    def sequential(self, results: Sequence[Result]) -> None:
+        """Results of the pass that fetches one at a time, before any row; they are no rows themselves."""
+
+
+FORMS: dict[str, str] = {".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".html": "html"}
 """Endings and the forms that they choose."""
 
 
@@ -74,6 +86,10 @@ def make(form: str, outlet: Outlet, *, ordered: bool, journal: Reader | None = N
     from fetchall.sinks.lines import JsonLines
     from fetchall.sinks.spool import Scratch, Written
 
+    if form == "html":
+        from fetchall.sinks.page import Page
+
+        return Page(outlet)
     store = Written(journal) if journal is not None else Scratch()
     if form == "json":
         return Document(outlet, store)
@@ -88,6 +104,8 @@ def read_rows(path: str) -> Iterator[tuple[int, bytes]]:
     """
     from fetchall.sinks import document
 
+    if form_of(path) == "html":
+        raise ValueError("a finished page holds no rows")
     with open(path, "rb", buffering=1024 * 1024) as file:
         if form_of(path) == "json":
             yield from document.read_rows(file)
