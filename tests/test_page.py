@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fetchall import program
@@ -149,6 +149,7 @@ def test_hostile_text_is_shown_as_text() -> None:
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f\u202e]", elements.text)
 
 
+@settings(deadline=None)
 @given(st.text())
 @example("\ud800 &lt; <b title='x\">")
 def test_no_text_can_leave_its_element_or_its_attribute(text: str) -> None:
@@ -205,6 +206,45 @@ def test_a_row_of_an_earlier_run_says_the_same_as_its_result() -> None:
         assert before._replace(start=None, tries=()) == after._replace(start=None, tries=())
         assert after.start == pytest.approx(before.start, abs=1e-5)
         assert after.tries[0] == pytest.approx(before.tries[0], abs=1e-5)
+
+
+moments = st.datetimes(datetime(1971, 1, 1), datetime(2199, 1, 1), timezones=st.just(UTC))
+seconds = st.sampled_from([0.0, 1e-9, 0.003, 1.0, 86_400.0, 1e9]) | st.floats(0, 1e6)
+phase = st.none() | seconds
+
+
+@st.composite
+def strange(draw: st.DrawFn) -> Result:
+    """A result with whatever values its fields may have, sense or none."""
+    error = draw(st.none() | st.sampled_from(ErrorType))
+    sent = draw(st.booleans())
+    tries = draw(st.none() | st.lists(st.tuples(moments, seconds), max_size=3))
+    return Result(
+        Request(draw(st.text(max_size=30)), draw(st.integers(0, 40))),
+        "GET",
+        draw(st.text(max_size=300)),
+        final_url=draw(st.none() | st.sampled_from(["http://a/", "http://[::1]:8/", f"https://{'x' * 400}/"])),
+        status=draw(st.none() | st.integers(100, 999)),
+        ok=draw(st.booleans()),
+        error_type=error,
+        error=draw(st.none() | st.text(max_size=300)),
+        attempts=draw(st.integers(0, 99)),
+        redirects=draw(st.integers(0, 20)),
+        started_at=draw(moments) if sent else None,
+        elapsed=draw(seconds) if sent else None,
+        size=draw(st.none() | st.integers(0, 2**62)),
+        timings=draw(st.none() | st.builds(Timings, phase, phase, phase, phase, phase, phase)),
+        tries=None if tries is None or not sent else tuple(Try(at, took, 200, None, 0.0) for at, took in tries),
+        duplicate_of=draw(st.none() | st.just(0)),
+    )
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(strange(), max_size=12, unique_by=lambda each: each.index), st.booleans())
+def test_no_result_however_strange_keeps_the_page_from_being_drawn(results: list[Result], both: bool) -> None:
+    document = made(results, alone=results if both else None).decode()
+    assert document.endswith("</html>\n")
+    assert not re.search('(?:nan|inf)[%"]', document)
 
 
 def test_a_million_rows_of_the_worst_kind_stay_below_a_megabyte() -> None:

@@ -7,7 +7,7 @@ import tracemalloc
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fetchall.sinks.page.aggregate import EXAMPLES, HOSTS, SAMPLE, Picture, Sample, Top
@@ -41,6 +41,7 @@ def seen(
     )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(attempts, st.integers(1, 200))
 def test_no_result_is_lost_when_bins_double_their_width(given: list[tuple[float, float, bool]], most: int) -> None:
     timeline = Timeline()
@@ -54,6 +55,7 @@ def test_no_result_is_lost_when_bins_double_their_width(given: list[tuple[float,
     assert all(one.end == pytest.approx(other.start) for one, other in pairwise(found))
 
 
+@settings(deadline=None)
 @given(attempts, st.integers(1, 200))
 def test_in_flight_is_the_exact_mean_of_each_stretch(given: list[tuple[float, float, bool]], most: int) -> None:
     timeline = Timeline()
@@ -81,6 +83,7 @@ def test_there_are_never_more_bins_than_stated_and_a_short_run_keeps_fine_ones()
     assert len(timeline.intervals(MOST)) <= MOST
 
 
+@settings(deadline=None)
 @given(st.permutations(range(300)))
 def test_a_sample_does_not_depend_on_the_order_of_arrival(order: list[int]) -> None:
     one, other = Sample(40), Sample(40)
@@ -103,6 +106,7 @@ def test_a_sample_draws_evenly_from_the_whole_list() -> None:
     assert all(55 < tenth < 145 for tenth in tenths)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 100, allow_nan=False), max_size=80))
 def test_the_slowest_are_what_sorting_all_would_give(values: list[float]) -> None:
     top = Top(7)
@@ -115,6 +119,7 @@ def test_the_slowest_are_what_sorting_all_would_give(values: list[float]) -> Non
 phase = st.none() | st.floats(0, 50, allow_nan=False)
 
 
+@settings(deadline=None)
 @given(
     st.floats(0, 100, allow_nan=False),
     st.integers(0, 3),
@@ -197,6 +202,7 @@ def test_memory_does_not_grow_with_the_rows() -> None:
     assert late - early < 150_000
 
 
+@settings(deadline=None)
 @given(st.floats(1e-6, 1e9, allow_nan=False), st.integers(2, 10))
 def test_axes_begin_at_zero_hold_their_top_and_step_by_1_2_or_5(top: float, most: int) -> None:
     for marks in (ticks(top, most), counts(top, most)[0], rates(top, most)[0]):
@@ -211,6 +217,7 @@ def test_axes_begin_at_zero_hold_their_top_and_step_by_1_2_or_5(top: float, most
         assert axis(top, most)[1] >= top * (1 - 1e-6)
 
 
+@settings(deadline=None)
 @given(st.floats(1e-6, 1e5), st.floats(1, 1e8))
 def test_marks_of_a_logarithmic_axis_lie_on_it(low: float, factor: float) -> None:
     found = decades(low, low * factor)

@@ -132,7 +132,7 @@ def _waterfall(picture: Picture, timing: Timing, summary: Summary) -> str:
     if picture.sequential is not None:
         tables_.insert(0, _drawn(picture.sequential, "One at a time"))
     inner += charts.fallback("".join(tables_))
-    note = f"{chosen}, from left to right in time, in the order of their starts; the shortest are drawn longer than they were."
+    note = f"{chosen}, in the order of their starts; time runs from left to right. The shortest are drawn too long."
     return _section("waterfall", "Waterfall", inner, note)
 
 
