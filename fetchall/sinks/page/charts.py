@@ -13,7 +13,7 @@ from fetchall.sinks.page.aggregate import Picture
 from fetchall.sinks.page.bins import Interval
 from fetchall.sinks.page.scale import counts, number, rates, ticks, unit_of
 from fetchall.sinks.page.svg import Plot
-from fetchall.sinks.page.tables import Cell, table
+from fetchall.sinks.page.tables import Cell, row, table
 from fetchall.sinks.page.text import count, percent, safe, seconds
 
 _HEIGHT = 150
@@ -80,7 +80,7 @@ def over_time(picture: Picture, timing: Timing) -> str:
         for part in parts
     ]
     heads = ("From", "ok", "failed", "per second", "in flight (mean)")
-    return "\n".join(charts) + fallback(table("time", "Over time", heads, rows))
+    return "\n".join(charts) + fallback(table("time", "Over time", heads, map(row, rows)))
 
 
 def fallback(inner: str) -> str:

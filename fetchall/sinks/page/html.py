@@ -132,7 +132,7 @@ def _waterfall(picture: Picture, timing: Timing, summary: Summary) -> str:
     if picture.sequential is not None:
         tables_.insert(0, _drawn(picture.sequential, "One at a time"))
     inner += charts.fallback("".join(tables_))
-    note = f"{chosen}, in the order of their starts; time runs from left to right. The shortest are drawn too long."
+    note = f"{chosen}, in the order of their starts. The shortest are drawn longer than they were."
     return _section("waterfall", "Waterfall", inner, note)
 
 
@@ -152,7 +152,7 @@ def _drawn(trace: Trace, name: str) -> str:
             )
         )
     return f"<h3>{name}</h3>" + tables.table(
-        "drawn-" + name.split()[0].lower(), f"Waterfall, {name.lower()}", heads, rows
+        "drawn-" + name.split()[0].lower(), f"Waterfall, {name.lower()}", heads, map(tables.row, rows)
     )
 
 
@@ -200,7 +200,7 @@ def _requests(picture: Picture, begin: float, budget: int) -> str:
     if not picture.rows:
         return ""
     inner, shown = tables.requests(picture, begin, budget)
-    note = "Every request of the run."
+    note = "Every request of the run. What a filter leaves out is dimmed in the waterfall, too."
     if shown < picture.rows:
         note = (
             f"{count(shown)} of {count(picture.rows)}: the slowest, the largest, up to {FAILURES} that failed, "

@@ -14,7 +14,7 @@ from fetchall.sinks.page.aggregate import Picture
 from fetchall.sinks.page.charts import fallback, legend
 from fetchall.sinks.page.scale import counts, decades, number
 from fetchall.sinks.page.svg import Plot
-from fetchall.sinks.page.tables import Cell, table
+from fetchall.sinks.page.tables import Cell, row, table
 from fetchall.sinks.page.text import count, percent, seconds
 from fetchall.tally import Histogram, edge
 
@@ -93,7 +93,7 @@ def _table(bars: list[_Bar]) -> str:
         )
         for bar in bars
     ]
-    return table("latencies", "Latencies", ("From", "to", "ok", "not ok"), rows)
+    return table("latencies", "Latencies", ("From", "to", "ok", "not ok"), map(row, rows))
 
 
 def phases(picture: Picture) -> str:
@@ -111,7 +111,7 @@ def phases(picture: Picture) -> str:
     about = "; ".join(f"{name}: {percent(each.total, total)}" for name, each in found)
     rows = [_phase(name, each, total) for name, each in found]
     heads = ("Phase", "of the time", "requests", "mean", "p50", "p90", "p99", "longest")
-    return plot.svg("Where the time went", about, "flush tips") + table("phases", "Phases", heads, rows)
+    return plot.svg("Where the time went", about, "flush tips") + table("phases", "Phases", heads, map(row, rows))
 
 
 def _phase(name: str, each: Histogram, total: float) -> tuple[Cell, ...]:

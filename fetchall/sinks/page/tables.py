@@ -40,13 +40,16 @@ class Cell(NamedTuple):
     kind: str = ""
 
 
-def table(name: str, caption: str, heads: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
-    """A table whose columns sort; numbers stand to the right. `name` is its id; everything is escaped already."""
-    body = [row(each) for each in rows]
+def table(name: str, caption: str, heads: Sequence[str], rows: Iterable[str], *, tall: bool = False) -> str:
+    """
+    A table whose columns sort; numbers stand to the right. `name` is its id; everything is escaped already.
+
+    A tall one scrolls within the page, by the keyboard too.
+    """
     return (
-        f'<div class="scroll"><table id="{name}" class="sorts"><caption>{caption}</caption>'
-        f"<thead><tr>{''.join(map(head, heads))}</tr></thead>"
-        f"<tbody>{''.join(body)}</tbody></table></div>"
+        f'<div class="scroll{" tall" if tall else ""}" role="region" aria-label="{caption}" tabindex="0">'
+        f'<table id="{name}" class="sorts"><caption>{caption}</caption>'
+        f"<thead><tr>{''.join(map(head, heads))}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
 
 
@@ -85,21 +88,17 @@ def hosts(picture: Picture) -> str:
     """What each host gave."""
     shown = shown_hosts(picture)
     heads = ("Host", "URLs", "failed", "failed %", "mean", "longest", "received")
-    body = within((_host(number, name, host) for number, (name, host) in enumerate(shown)), _HOST_BYTES)
-    table_ = (
-        '<div class="scroll tall"><table id="hosts" class="sorts"><caption>Hosts</caption>'
-        f"<thead><tr>{''.join(map(head, heads))}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
-    )
+    body = list(within((_host(number, name, host) for number, (name, host) in enumerate(shown)), _HOST_BYTES))
     notes = []
-    if len(shown) < len(picture.hosts):
+    if len(body) < len(picture.hosts):
         notes.append(
-            f"{len(shown)} of {counted(len(picture.hosts), 'host', 'hosts')}: those with the most URLs, the most "
+            f"{len(body)} of {counted(len(picture.hosts), 'host', 'hosts')}: those with the most URLs, the most "
             "failures and the longest mean."
         )
     if picture.other_hosts.urls:
         others = counted(picture.other_hosts.urls, "URL", "URLs")
         notes.append(f"{others} of hosts beyond the first {HOSTS:,} are not in this table.")
-    return table_ + "".join(f'<p class="note">{note}</p>' for note in notes)
+    return table("hosts", "Hosts", heads, body, tall=True) + "".join(f'<p class="note">{note}</p>' for note in notes)
 
 
 def _host(number: int, name: str, host: Host) -> str:
@@ -127,7 +126,7 @@ def extremes(name: str, caption: str, rows: Sequence[Seen], *, by_size: bool) ->
         )
         for seen in rows
     ]
-    return table(name, caption, heads, body)
+    return table(name, caption, heads, map(row, body))
 
 
 def outcome(seen: Seen) -> Cell:
@@ -187,10 +186,7 @@ def requests(picture: Picture, begin: float, budget: int) -> tuple[str, int]:
     # What there is room for is chosen in the order of importance, and shown in that of the list.
     body = [html for _, html in sorted(zip([seen.place for seen in listed], made, strict=False))]
     heads = ("#", "Outcome", "Start", "Time", "Size", "Tries", "URL")
-    return (
-        '<div class="scroll tall"><table id="requests" class="sorts"><caption>Requests</caption>'
-        f"<thead><tr>{''.join(map(head, heads))}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
-    ), len(body)
+    return table("requests", "Requests", heads, body, tall=True), len(body)
 
 
 def _request(seen: Seen, host: int, begin: float) -> str:
