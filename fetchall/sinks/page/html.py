@@ -173,7 +173,7 @@ def _latency(picture: Picture, summary: Summary) -> str:
     inner = latency.latencies(picture, found)
     spent = latency.phases(picture)
     if spent:
-        inner += f"<h3>Where the time went, in each request's last hop</h3>{spent}"
+        inner += f"<h3>Where the time on the wire went, in each request's last hop</h3>{spent}"
     return _section("latency", "Latency", inner, note)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from math import ceil, log2
 from typing import NamedTuple
 
+from fetchall.cells import NOTHING
 from fetchall.records import Latency
 from fetchall.sinks.page.aggregate import Picture
 from fetchall.sinks.page.charts import fallback, legend
@@ -49,7 +50,7 @@ def latencies(picture: Picture, latency: Latency) -> str:
     for name, value, lift in (("p50", latency.p50, -6), ("p90", latency.p90, -20), ("p99", latency.p99, -6)):
         place = across(value)
         plot.line(place, place, lift + 3, _HEIGHT, "mark")
-        anchor, shift = ("end", -4) if place > 0.85 else ("start", 4)
+        anchor, shift = ("end", -4) if place > 0.9 else ("start", 4)
         plot.text(place, lift, f"{name} {seconds(value)}", "strong", anchor=anchor, shift=shift)
     shares = ((latency.p50, "half"), (latency.p90, "90 %"), (latency.p99, "99 %"))
     about = "; ".join(f"{share} within {seconds(value)}" for value, share in shares)
@@ -97,28 +98,31 @@ def _table(bars: list[_Bar]) -> str:
 
 
 def phases(picture: Picture) -> str:
-    """Where the time of requests went: a bar of all of it, and the figures of each phase."""
+    """Where the time of requests went: a bar of their time on the wire, and the figures of each phase."""
     found = [(name, each) for name, each in picture.phases.items() if each.count]
-    total = sum(each.total for _, each in found)
-    if not found or total <= 0:
+    wire = [(name, each) for name, each in found if name != "queued"]
+    total = sum(each.total for _, each in wire)
+    if total <= 0:
         return ""
     plot = Plot(22, head=0, room=0)
     at = 0.0
-    for name, each in found:
+    for name, each in wire:
         share = each.total / total
         plot.rect(at, at + share, 0, 22, name, title=f"{name}: {percent(each.total, total)}")
         at += share
-    about = "; ".join(f"{name}: {percent(each.total, total)}" for name, each in found)
-    rows = [_phase(name, each, total) for name, each in found]
-    heads = ("Phase", "of the time", "requests", "mean", "p50", "p90", "p99", "longest")
-    return plot.svg("Where the time went", about, "flush tips") + table("phases", "Phases", heads, map(row, rows))
+    about = "; ".join(f"{name}: {percent(each.total, total)}" for name, each in wire)
+    rows = [row(_phase(name, each, total)) for name, each in found]
+    heads = ("Phase", "of the wire", "requests", "mean", "p50", "p90", "p99", "longest")
+    return plot.svg("Where the time went", about, "flush tips") + table("phases", "Phases", heads, rows)
 
 
 def _phase(name: str, each: Histogram, total: float) -> tuple[Cell, ...]:
+    """A request waits in the queue before it is on the wire, so that is no share of it."""
+    share = Cell(NOTHING) if name == "queued" else Cell(percent(each.total, total), each.total)
     times = (each.total / each.count, each.quantile(0.5), each.quantile(0.9), each.quantile(0.99), each.max)
     return (
         Cell(f'<i class="key {name}"></i>{name}', name),
-        Cell(percent(each.total, total), each.total),
+        share,
         Cell(count(each.count), each.count),
         *(Cell(seconds(value), value) for value in times),
     )
