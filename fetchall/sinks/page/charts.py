@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from fetchall.records import Timing
 from fetchall.sinks.page.aggregate import Picture
-from fetchall.sinks.page.bins import Interval
+from fetchall.sinks.page.bins import FINEST, Interval
 from fetchall.sinks.page.scale import counts, number, rates, ticks, unit_of
 from fetchall.sinks.page.svg import Plot
 from fetchall.sinks.page.tables import Cell, row, table
@@ -90,7 +90,9 @@ def fallback(inner: str) -> str:
 
 def _speed(parts: Sequence[Interval], width: float, length: float, timing: Timing) -> str:
     plot = Plot(_HEIGHT)
-    alone = timing.sequential.requests_per_second if timing.sequential.measured else None
+    pace = timing.sequential
+    # Less than a clock's tick is no time to tell a rate from.
+    alone = pace.requests_per_second if pace.measured and pace.elapsed > FINEST else None
     marks, top = rates(max([*((part.ok + part.failed) / width for part in parts), alone or 0.0]))
     plot.down([(mark / top, number(mark)) for mark in marks])
     _time(plot, length)
