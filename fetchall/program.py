@@ -84,6 +84,7 @@ class _Command:
     """The state of one command while it runs."""
 
     def __init__(self, sources: Sequence[str], options: Options, reporting: Reporting, person: Person) -> None:
+        self._sources = tuple(sources)
         self._listing = Listing(sources, reading_of(reporting))
         self._options = options
         self._reporting = reporting

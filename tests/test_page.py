@@ -113,9 +113,9 @@ class Elements(HTMLParser):
 
 
 def test_the_page_is_a_sink_and_tells_how_the_run_went() -> None:
-    sink = make("html", Memory(), ordered=False, spool_folder=None)
+    sink = make("html", Memory(), ordered=False)
     assert isinstance(sink, Narrator)
-    assert not isinstance(make("jsonl", Memory(), ordered=False, spool_folder=None), Narrator)
+    assert not isinstance(make("jsonl", Memory(), ordered=False), Narrator)
 
 
 def test_the_policy_names_exactly_the_style_and_the_script_that_are_there() -> None:
