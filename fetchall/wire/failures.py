@@ -68,6 +68,9 @@ def classify(error: BaseException, *, https: bool) -> Fault | None:
 INTERRUPTED = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, aiohttp.ClientConnectionResetError)
 """A connection that ended before the head did; the last is raised where it is gone before the request is written."""
 
+STALE = (*INTERRUPTED, aiohttp.ClientResponseError, http_exceptions.HttpProcessingError)
+"""What a kept-alive connection may give instead of an answer: its end, or what was left over from the one before."""
+
 Judge = Callable[[BaseException, bool], Fault | None]
 
 

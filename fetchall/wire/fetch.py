@@ -27,7 +27,7 @@ from fetchall.wire.connection import Connector, check_aiohttp
 from fetchall.wire.credentials import Head
 from fetchall.wire.deadline import Deadlines
 from fetchall.wire.exchange import EXCHANGE, Exchange
-from fetchall.wire.failures import INTERRUPTED, BadHead, TooLarge, classify
+from fetchall.wire.failures import STALE, BadHead, TooLarge, classify
 from fetchall.wire.message import HEAD_ALONE, Lines, NoCookies, WireRequest, as_it_stands, lines, plain
 from fetchall.wire.phases import phases
 from fetchall.wire.proxies import Proxies, Proxy
@@ -147,7 +147,7 @@ class Fetcher:
     async def _answer(self, call: Call, exchange: Exchange) -> Answer:
         try:
             response = await self._send(call, exchange)
-        except INTERRUPTED as error:
+        except STALE as error:
             if isinstance(error, aiohttp.ClientConnectorError) or not _stale(exchange):
                 raise
             response = await self._send_again(call, exchange)
