@@ -13,9 +13,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from fetchall import naming
+from fetchall.captures import Recorder
+from fetchall.chosen import Choice
 from fetchall.errors import InvalidOptions
 from fetchall.records import ErrorType
 from fetchall.retry import USUAL, RetryOn, parse_retry_on
+from fetchall.tags import parse_tags
 from fetchall.units import Codes, parse_codes, parse_rate, parse_size
 
 _token = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
@@ -473,10 +477,67 @@ class Options:
     )
     sha256: bool = _option(False, "--sha256", help="Add the body's digest to each row.", group=ROWS, kind="flag")
     body: bool = _option(False, "--body", help="Add the body and its digest to each row.", group=ROWS, kind="flag")
+    bodies: str | None = _option(
+        None,
+        "--bodies",
+        help="Save the bodies of ok answers as files in this folder; the row has file and sha256.",
+        group=ROWS,
+        metavar="DIR",
+    )
+    name: str | None = _option(
+        None,
+        "--name",
+        help="What they are called, such as {host}/{path} or {input.id}.{ext}: index sha256 ext scheme host port path "
+        "name stem query input.COLUMN.  [default: {index:06}-{host}-{stem}.{ext}]",
+        group=ROWS,
+        metavar="TEMPLATE",
+    )
+    no_clobber: bool = _option(
+        False, "--no-clobber", help="Leave a file that is there as it is.", group=ROWS, kind="flag"
+    )
+    keep_secrets: bool = _option(
+        False,
+        "--keep-secrets",
+        help="In .warc.gz and .har, keep the values of credential headers, which are *** otherwise.",
+        group=ROWS,
+        kind="flag",
+    )
+    dedupe_bodies: bool = _option(
+        False, "--dedupe-bodies", help="One file for each digest and type, named by it.", group=ROWS, kind="flag"
+    )
+    checksum_column: str | None = _option(
+        None,
+        "--checksum-column",
+        help="The column of the list with the sha256 or md5 that a body must have.",
+        group=ROWS,
+        metavar="NAME",
+    )
+    respect_tags: tuple[str, ...] = _option(
+        (),
+        "--respect-tags",
+        help="Keep no answer whose X-Robots-Tag says one of these (noai,noindex); its row is a robots error.",
+        group=ROWS,
+        metavar="TAGS",
+        parse=parse_tags,
+    )
+    match: tuple[str, ...] = _option(
+        (),
+        "--match",
+        help="Write only rows that fulfil this, and save only their bodies: status=200-299,type=image/*; also size, "
+        "time, error, text; = != < >. Repeatable: any.",
+        group=ROWS,
+        kind="many",
+        metavar="EXPR",
+    )
+    filter: tuple[str, ...] = _option(
+        (), "--filter", help="Do not write rows that fulfil this. Repeatable.", group=ROWS, kind="many", metavar="EXPR"
+    )
     resolver: Any = None
     """A resolver of the caller's own (aiohttp's AbstractResolver), for names that only it knows."""
     clock: Clock | None = None
     """A clock of the caller's own."""
+    recorder: Recorder | None = None
+    """Is given every request and its answer as they went over the wire."""
 
     def __post_init__(self) -> None:
         """Refuse what can't be used, naming the option."""
@@ -497,8 +558,32 @@ class Options:
             raise InvalidOptions("--data and --json exclude each other")
         if self.head and (self.data or self.json is not None):
             raise InvalidOptions("--head and a body exclude each other")
+        try:
+            choice = self.choice
+        except ValueError as error:
+            raise InvalidOptions(f"--match or --filter {error}") from error
+        if choice is not None and choice.needs_text and not self.body:
+            raise InvalidOptions("--match and --filter by text need --body")
+        if self.bodies is None and (self.name is not None or self.no_clobber or self.dedupe_bodies):
+            raise InvalidOptions("--name, --no-clobber and --dedupe-bodies go with --bodies DIR")
+        if self.name is not None:
+            if self.dedupe_bodies:
+                raise InvalidOptions("--name and --dedupe-bodies exclude each other: the digest is the name")
+            try:
+                naming.check(self.name)
+            except ValueError as error:
+                raise InvalidOptions(f"--name {error}") from error
         if self.key and not self.cert:
             raise InvalidOptions("--key needs --cert")
+
+    def without_files(self) -> Options:
+        """The same requests, without what is stored of their answers beside the rows."""
+        return dataclasses.replace(self, bodies=None, name=None, no_clobber=False, dedupe_bodies=False, recorder=None)
+
+    @property
+    def choice(self) -> Choice | None:
+        """Which rows are written; None: all."""
+        return Choice.of(self.match, self.filter)
 
     @property
     def verb(self) -> str:
@@ -552,7 +637,8 @@ class Reporting:
         (),
         "-o",
         "--output",
-        help="Write the rows here; the ending chooses the form: .json, .jsonl, .html; - = stdout. Repeatable.",
+        help="Write the rows here; the ending chooses the form: .json, .jsonl (or .jsonl.gz, .jsonl.zst), .csv, "
+        ".sqlite, .parquet, .warc.gz, .har, .html; - = stdout. Repeatable.",
         group=OUTPUT,
         kind="many",
         metavar="FILE",
@@ -562,7 +648,14 @@ class Reporting:
         "--format",
         help="The form on stdout; json, or lines where it is a terminal.",
         group=OUTPUT,
-        choices=("json", "jsonl", "lines"),
+        choices=("json", "jsonl", "csv", "lines"),
+    )
+    csv_safe: bool = _option(
+        False,
+        "--csv-safe",
+        help="In CSV, put ' before cells that a spreadsheet would run as a formula.",
+        group=OUTPUT,
+        kind="flag",
     )
     ordered: bool = _option(False, "--ordered", help="JSONL in input order.", group=OUTPUT, kind="flag")
     summary: str | None = _option(

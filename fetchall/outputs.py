@@ -11,8 +11,10 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 from fetchall import sinks, state
+from fetchall.captures import Recorder
 from fetchall.errors import ResumeError, SinkError
 from fetchall.options import Options, Reporting
 from fetchall.person import Person, columns_of, stdout_form, wants_color
@@ -20,6 +22,8 @@ from fetchall.preflight import STDOUT
 from fetchall.resume import Past
 from fetchall.rows import Columns, keys
 from fetchall.sinks import Sink, form_of, make
+from fetchall.sinks.archive import Archive, Recorders
+from fetchall.sinks.chosen import Chosen
 from fetchall.sinks.journal import JOURNAL, Beside, Journal, index_of
 from fetchall.sinks.outlet import PART, PartFile, StandardStream, reason
 from fetchall.sinks.readable import Readable
@@ -35,9 +39,15 @@ class Outputs:
     that is JSONL as rows finish; else the journal stands beside it. Nothing is changed before `begin`.
     """
 
-    def __init__(self, reporting: Reporting, person: Person, on_room: Callable[[], None]) -> None:
+    def __init__(self, reporting: Reporting, options: Options, person: Person, on_room: Callable[[], None]) -> None:
+        """Where only some rows are written, the journal has them all, and so is a file of its own."""
         self._reporting = reporting
+        self.columns = Columns.of(options)
+        self._choice = choice = options.choice
+        ordered, csv_safe = reporting.ordered, reporting.csv_safe
+        self._make = partial(make, columns=self.columns, ordered=ordered, csv_safe=csv_safe, choice=choice)
         self._parts: list[PartFile] = []
+        self._archives: dict[PartFile, Archive] = {}
         self.sinks: list[Sink] = []
         self.rebuilt: list[Sink] = []
         self.stream: StandardStream | None = None
@@ -79,7 +89,13 @@ class Outputs:
         if self.journal is None:
             return
         for part in self._parts[self._own_journal :]:
-            part.rewind()
+            if part not in self._archives:
+                part.rewind()
+        for part, archive in self._archives.items():
+            if past is not None:
+                archive.go_on()
+            else:
+                part.rewind()
         if past is None:
             self.journal.go_on(0, 0)
             self.state = State.begin(self._form, options)
@@ -91,6 +107,11 @@ class Outputs:
         else:
             self._take_over(past)
         past.forget()
+
+    @property
+    def recorder(self) -> Recorder | None:
+        """Who takes what goes over the wire; None: nobody."""
+        return Recorders(list(self._archives.values())) if self._archives else None
 
     def save(self) -> None:
         """Write the state; raises OSError."""
@@ -139,7 +160,9 @@ class Outputs:
     @property
     def _form(self) -> str:
         form = form_of(self._files[0])
-        return "ordered jsonl" if form == "jsonl" and self._reporting.ordered else form
+        if form == "jsonl":
+            return "ordered jsonl" if self._reporting.ordered else "chosen jsonl" if self._choice else form
+        return form
 
     @property
     def _own_journal(self) -> bool:
@@ -178,9 +201,12 @@ class Outputs:
                 raise SinkError(f"{self._journal_path}: {reason(error)}") from error
         self.sinks.append(self.journal)
         for part in self._parts[self._own_journal :]:
-            sink = make(form_of(part.path), part, ordered=self._reporting.ordered, journal=self.journal)
+            sink = self._make(form_of(part.path), part, journal=self.journal)
             self.sinks.append(sink)
-            self.rebuilt.append(sink)
+            if isinstance(sink, Archive):
+                self._archives[part] = sink
+            else:
+                self.rebuilt.append(sink)
 
     def _past_of_part(self, first: PartFile, known: State | None, options: Options) -> Past | None:
         size = os.path.getsize(self._journal_path) if self._own_journal or self._journal_existed else 0
@@ -211,7 +237,7 @@ class Outputs:
             lambda: sinks.read_rows(path),
             known,
             drop=self._reporting.retry_failed,
-            keys=keys(Columns.of(options)),
+            keys=keys(self.columns),
         )
 
     def _take_over(self, past: Past) -> None:
@@ -243,11 +269,12 @@ class Outputs:
         if form == "lines":
             color = wants_color(sys.stdout, reporting.no_color)
             # On a terminal the lines go above the bar, so whoever draws that writes them.
-            self.sinks.append(Readable(self.stream or person, color=color, width=lambda: columns_of(sys.stdout)))
+            sink: Sink = Readable(self.stream or person, color=color, width=lambda: columns_of(sys.stdout))
+            self.sinks.append(sink if self._choice is None else Chosen(sink, self._choice.keeps))
         else:
             outlet = self.stream or StandardStream(sys.stdout.fileno(), on_room)
             self.stream = outlet
-            sink = make(form, outlet, ordered=reporting.ordered, journal=self.journal)
+            sink = self._make(form, outlet, journal=self.journal)
             self.sinks.append(sink)
             self.rebuilt.append(sink)
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from fetchall.errors import InvalidOptions, SinkError
 from fetchall.options import Reporting
-from fetchall.sinks import form_of
+from fetchall.sinks import check_installed, form_of
 from fetchall.sinks.outlet import PART
 from fetchall.source import STDIN
 
@@ -37,7 +37,7 @@ def check_outputs(reporting: Reporting, sources: Sequence[str]) -> None:
         seen.add(identity)
     for path in reporting.output:
         if path != STDOUT:
-            form_of(path)
+            check_installed(form_of(path))
     if reporting.summary is not None:
         _check_summary(reporting.summary)
 

@@ -27,7 +27,7 @@ from fetchall.person import Person, let_go_of_stdout, words
 from fetchall.preflight import STDOUT, check_outputs
 from fetchall.report import Report
 from fetchall.resume import Past
-from fetchall.rows import Columns, OldRow, dumps, summary_fields, timing_fields
+from fetchall.rows import OldRow, dumps, summary_fields, timing_fields
 from fetchall.signals import Signals
 from fetchall.sinks.outlet import write_whole
 from fetchall.source import check_sources
@@ -105,7 +105,7 @@ class _Command:
             await self._prepare(stack)
             Stream(IterableFeed(()), self._options)  # what the options can't mean is said before a file is touched
             signals = stack.enter_context(Signals(self._stop, self._hurry))
-            self._outputs = Outputs(self._reporting, self._person, self._on_room)
+            self._outputs = Outputs(self._reporting, self._options, self._person, self._on_room)
             try:
                 feed = await self._feed_after_past()
                 if feed is None:
@@ -119,7 +119,7 @@ class _Command:
             self._before = past.elapsed if past is not None else 0.0
             self._report = Report(
                 outputs.sinks,
-                Columns.of(self._options),
+                outputs.columns,
                 closing=outputs.closing,
                 stream=outputs.stream,
                 tally=past.tally if past is not None else None,
@@ -198,7 +198,7 @@ class _Command:
         tally = Tally()
         self._person.start_bar(self._listing.total(), "one at a time")
         started = time.monotonic()
-        async with Stream(self._listing.feed(), replace(self._options, concurrency=1)) as self._stream:
+        async with Stream(self._listing.feed(), replace(self._options.without_files(), concurrency=1)) as self._stream:
             async for batch in self._stream.batches():
                 for result in batch:
                     tally.add(result)
@@ -212,7 +212,7 @@ class _Command:
         self._started = time.monotonic()
         replay = self._replay(report)
         try:
-            async with Stream(feed, self._options) as self._stream:
+            async with Stream(feed, replace(self._options, recorder=self._outputs.recorder)) as self._stream:
                 async for batch in self._stream.batches():
                     report.add(batch)
                     if report.full:

@@ -33,6 +33,9 @@ class Columns:
     sha256: bool = False
     body: bool = False
     dedupe: bool = False
+    file: bool = False
+    input: bool = False
+    """The list has further columns. Rows that have some show them in any case; forms with a header must know before."""
 
     @classmethod
     def of(cls, options: Options) -> Columns:
@@ -40,9 +43,10 @@ class Columns:
         return cls(
             headers=options.headers,
             timings=options.timings,
-            sha256=options.sha256 or options.body,
+            sha256=options.sha256 or options.body or options.bodies is not None,
             body=options.body,
             dedupe=options.dedupe,
+            file=options.bodies is not None,
         )
 
 
@@ -147,16 +151,21 @@ def fields(result: Result, columns: Columns) -> dict[str, Any]:
         row.update(body_fields(result))
     if columns.dedupe:
         row["duplicate_of"] = result.duplicate_of
-    if result.file is not None:
+    if columns.file or result.file is not None:
         row["file"] = result.file
-    if result.request.input is not None:
+    if columns.input or result.request.input is not None:
         row["input"] = result.request.input
     return row
 
 
+def names(columns: Columns) -> tuple[str, ...]:
+    """The keys of every row with these columns, in their order."""
+    return tuple(fields(Result(Request(""), "GET", ""), columns))
+
+
 def keys(columns: Columns) -> frozenset[str]:
     """The keys of every row with these columns."""
-    return frozenset(fields(Result(Request(""), "GET", ""), columns))
+    return frozenset(names(columns))
 
 
 def body_fields(result: Result) -> dict[str, Any]:

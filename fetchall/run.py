@@ -14,6 +14,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from fetchall.adapt import Tuner
+from fetchall.bodies import Bodies
+from fetchall.captures import archive
 from fetchall.dedupe import Duplicates, key_of
 from fetchall.gate import Bound, Gate, Visit
 from fetchall.hearing import THROTTLES, is_good, signal_of
@@ -26,8 +28,8 @@ from fetchall.retry import IDEMPOTENT, RETRYABLE_ERRORS, RetryPolicy, asked_wait
 from fetchall.schedule import Limits, Schedule
 from fetchall.source.feed import Feed
 from fetchall.source.maker import MAX_URL, SHOWN, escaped
+from fetchall.tags import respecting
 from fetchall.urls import follow, mask, parse
-from fetchall.wire.body import Memory
 from fetchall.wire.credentials import next_request, refusal
 from fetchall.wire.fetch import REDIRECTS, Call, Fetcher
 from fetchall.wire.session import Session
@@ -51,6 +53,7 @@ class Run:
         deliver: Callable[[Result], None],
         room: Callable[[], bool],
     ) -> None:
+        self._bodies = Bodies(options)
         self._options = options
         self._session = session
         self._fetcher: Fetcher = session.open()
@@ -130,6 +133,7 @@ class Run:
             if timer is not None:
                 timer.cancel()
             await self._session.close()
+            self._bodies.close()
             if self._duplicates is not None:
                 self._duplicates.close()
 
@@ -181,6 +185,7 @@ class Run:
 
     async def _advance(self, journey: Journey, task: asyncio.Task[None]) -> None:
         """One hop, and what follows from it."""
+        options = self._options
         started = self._clock.now()
         journey.queued = started - journey.due_at
         if not journey.under_way:
@@ -191,13 +196,22 @@ class Run:
             self._session.keep_cookies(journey.target, answer)
         except (asyncio.CancelledError, MemoryError):
             self._schedule.done(journey.origin, self._clock.now())
+            self._bodies.drop(journey)
             raise
         except Exception as error:
             answer = Answer(fault=Fault(ErrorType.INTERNAL, f"{type(error).__name__}: {error}", retryable=False))
         now = self._clock.now()
+        if options.respect_tags and answer.status not in REDIRECTS:
+            answer = respecting(answer, options.respect_tags, options.user_agent)
+        if journey.record is not None and options.recorder is not None:
+            archive(journey, journey.record, answer, now - started, options.recorder)
         journey.spent += now - started
         journey.wire_time += now - started
         journey.answered_at = now
+        if answer.fault is not None:
+            self._bodies.drop(journey)
+            if self._bodies.lost is not None:
+                raise self._bodies.lost
         if answer.fault is not None and (at := self._excused(journey, answer.fault, stops, now)) is not None:
             self._schedule.done(journey.origin, now)
             journey.unbegin()
@@ -233,8 +247,8 @@ class Run:
     def _call(self, journey: Journey, task: asyncio.Task[None]) -> Call:
         options = self._options
         budget = max(options.timeout - journey.spent, 0.001) if options.timeout else 0.0
-        keeps = options.sha256 or options.body
-        journey.keeper = Memory(digest=keeps, body=options.body) if keeps else None
+        journey.keeper = self._bodies.keeper(journey)
+        journey.record = self._session.record(journey.request) if options.recorder is not None else None
         has_body = journey.body is not None or journey.payload is None
         return Call(
             task=task,
@@ -244,6 +258,7 @@ class Run:
             body=journey.body,
             keeper=journey.keeper,
             budget=budget,
+            record=journey.record,
             follow=options.location,
         )
 
@@ -303,6 +318,7 @@ class Run:
             redirects=len(journey.history),
         ):
             return False
+        self._bodies.drop(journey)
         journey.last = answer, fault
         journey.under_way = False
         journey.origin = journey.home.origin
@@ -357,7 +373,7 @@ class Run:
             result = replace(result, timings=timings, tries=tuple(journey.tries))
         if keeper is not None and fault is None:
             result = replace(result, sha256=keeper.sha256, body=keeper.body)
-        self._give(journey, result)
+        self._give(journey, self._bodies.settle(journey, result))
 
     def _give(self, journey: Journey, result: Result) -> None:
         """The result of a journey, and of all that waited for it."""

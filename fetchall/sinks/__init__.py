@@ -9,13 +9,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from fetchall.errors import SinkError
+from fetchall.chosen import Choice
+from fetchall.errors import MissingExtra, SinkError
 from fetchall.options import Options
 from fetchall.records import Result, Summary, Timing
-from fetchall.rows import Row
-from fetchall.sinks.outlet import Outlet
+from fetchall.rows import PLAIN, Columns, Row, loads
+from fetchall.sinks.outlet import Outlet, PartFile
 
 if TYPE_CHECKING:
     from fetchall.sinks.spool import Reader
@@ -68,20 +70,69 @@ class Narrator(Protocol):
         """Results of the pass that fetches one at a time, before any row; they are no rows themselves."""
 
 
-FORMS: dict[str, str] = {".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".html": "html"}
+FORMS: dict[str, str] = {
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".jsonl.gz": "jsonl.gz",
+    ".jsonl.zst": "jsonl.zst",
+    ".csv": "csv",
+    ".parquet": "parquet",
+    ".sqlite": "sqlite",
+    ".warc.gz": "warc",
+    ".har": "har",
+    ".html": "html",
+}
 """Endings and the forms that they choose."""
 
 
 def form_of(path: str) -> str:
     """The form that a path's ending chooses; raises `SinkError` for an ending that says nothing."""
-    form = FORMS.get(os.path.splitext(path)[1].lower())
-    if form is None:
-        raise SinkError(f"{path}: its ending names no form; use {', '.join(FORMS)}")
-    return form
+    name = os.path.basename(path).lower()
+    for ending in sorted(FORMS, key=len, reverse=True):
+        if name.endswith(ending) and name != ending:
+            return FORMS[ending]
+    raise SinkError(f"{path}: its ending names no form; use {', '.join(FORMS)}")
 
 
-def make(form: str, outlet: Outlet, *, ordered: bool, journal: Reader | None = None) -> Sink:
+def check_installed(form: str) -> None:
+    """Raise `MissingExtra` where a form needs what is not there, before anything is touched."""
+    if form == "parquet" and find_spec("pyarrow") is None:
+        raise MissingExtra("a .parquet output", "parquet")
+    if form == "warc" and find_spec("warcio") is None:
+        raise MissingExtra("a .warc.gz output", "warc")
+    if form == "jsonl.zst":
+        from fetchall.sinks.compressed import zstd
+
+        zstd()
+
+
+def make(
+    form: str,
+    outlet: Outlet,
+    *,
+    columns: Columns = PLAIN,
+    ordered: bool = False,
+    journal: Reader | None = None,
+    csv_safe: bool = False,
+    choice: Choice | None = None,
+) -> Sink:
     """A sink of a form over an outlet; rows whose turn has not come are read from the journal, where there is one."""
+    if form == "json" or form.startswith("jsonl"):
+        return _lines(form, outlet, ordered, journal, choice)
+    if form in ("warc", "har"):
+        assert isinstance(outlet, PartFile)
+        return _archive(form, outlet)
+    sink = _table(form, outlet, columns, csv_safe)
+    if choice is not None:
+        from fetchall.sinks.chosen import Chosen
+
+        return Chosen(sink, choice.keeps)
+    return sink
+
+
+def _lines(form: str, outlet: Outlet, ordered: bool, journal: Reader | None, choice: Choice | None) -> Sink:
+    from fetchall.sinks import compressed
     from fetchall.sinks.document import Document
     from fetchall.sinks.lines import JsonLines
     from fetchall.sinks.spool import Scratch, Written
@@ -91,9 +142,39 @@ def make(form: str, outlet: Outlet, *, ordered: bool, journal: Reader | None = N
 
         return Page(outlet)
     store = Written(journal) if journal is not None else Scratch()
+    keep = (lambda line: choice.keeps(loads(line))) if choice is not None else None
     if form == "json":
-        return Document(outlet, store)
-    return JsonLines(outlet, store if ordered else None)
+        return Document(outlet, store, keep)
+    if form == "jsonl.gz":
+        outlet = compressed.Compressed(outlet, compressed.gzip_compressor())
+    elif form == "jsonl.zst":
+        outlet = compressed.Compressed(outlet, compressed.zstd_compressor())
+    return JsonLines(outlet, store if ordered else None, keep)
+
+
+def _table(form: str, outlet: Outlet, columns: Columns, csv_safe: bool) -> Sink:
+    if form == "csv":
+        from fetchall.sinks.table import Csv
+
+        return Csv(outlet, columns, safe=csv_safe)
+    if form == "parquet":
+        from fetchall.sinks.parquet import Parquet
+
+        return Parquet(outlet, columns)
+    from fetchall.sinks.database import Database
+
+    assert isinstance(outlet, PartFile)
+    return Database(outlet, columns)
+
+
+def _archive(form: str, file: PartFile) -> Sink:
+    if form == "warc":
+        from fetchall.sinks.warc import Warc
+
+        return Warc(file)
+    from fetchall.sinks.har import Har
+
+    return Har(file)
 
 
 def read_rows(path: str) -> Iterator[tuple[int, bytes]]:
@@ -104,10 +185,13 @@ def read_rows(path: str) -> Iterator[tuple[int, bytes]]:
     """
     from fetchall.sinks import document
 
-    if form_of(path) == "html":
-        raise ValueError("a finished page holds no rows")
+    form = form_of(path)
+    if form not in ("json", "jsonl"):
+        raise ValueError(
+            "is complete, and only .json and .jsonl are gone on with then: write elsewhere, or --overwrite"
+        )
     with open(path, "rb", buffering=1024 * 1024) as file:
-        if form_of(path) == "json":
+        if form == "json":
             yield from document.read_rows(file)
             return
         place = 0

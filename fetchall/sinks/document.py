@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from fetchall.rows import SCHEMA, Row, dumps, summary_fields, timing_fields
 from fetchall.sinks import Ending
-from fetchall.sinks.lines import AT_ONCE, in_order
+from fetchall.sinks.lines import AT_ONCE, KeepLine, in_order
 from fetchall.sinks.outlet import Outlet
 from fetchall.sinks.spool import Spool, Store
 
@@ -21,8 +21,9 @@ HEAD = b'{"schema":"' + SCHEMA.encode() + b'","results":['
 class Document:
     """See `Sink`. A row stands on a line of its own, which is how an unfinished document is read again."""
 
-    def __init__(self, outlet: Outlet, store: Store) -> None:
+    def __init__(self, outlet: Outlet, store: Store, keep: KeepLine | None = None) -> None:
         self._outlet = outlet
+        self._keep = keep
         self._spool = Spool(store)
         self._separator = b"\n"
         self._begun = False
@@ -48,6 +49,8 @@ class Document:
         self._outlet.abort()
 
     def _put(self, lines: list[bytes]) -> None:
+        if self._keep is not None:
+            lines = list(filter(self._keep, lines))
         if not lines:
             return
         head = b"" if self._begun else HEAD

@@ -31,14 +31,17 @@ class Keeper(Protocol):
 class Memory:
     """Keeps the digest, and the body where asked for; the cap bounds what is held."""
 
-    def __init__(self, *, digest: bool, body: bool) -> None:
+    def __init__(self, *, digest: bool, body: bool, md5: bool = False) -> None:
         self._hash = hashlib.sha256() if digest else None
+        self._md5 = hashlib.md5(usedforsecurity=False) if md5 else None
         self._chunks: list[bytes] | None = [] if body else None
 
     def write(self, chunk: bytes) -> None:
         """See `Keeper`."""
         if self._hash is not None:
             self._hash.update(chunk)
+        if self._md5 is not None:
+            self._md5.update(chunk)
         if self._chunks is not None:
             self._chunks.append(chunk)
 
@@ -46,6 +49,11 @@ class Memory:
     def sha256(self) -> str | None:
         """The digest in hex; None where not asked for."""
         return self._hash.hexdigest() if self._hash is not None else None
+
+    @property
+    def md5(self) -> str | None:
+        """As `sha256`: some lists still have only this one."""
+        return self._md5.hexdigest() if self._md5 is not None else None
 
     @property
     def body(self) -> bytes | None:

@@ -152,7 +152,12 @@ class Connector(TCPConnector):
     """
 
     def __init__(
-        self, sockets: int, tls: Callable[[], SSLContext], pinned: Collection[tuple[str, int]] = (), **kwargs: Any
+        self,
+        sockets: int,
+        tls: Callable[[], SSLContext],
+        pinned: Collection[tuple[str, int]] = (),
+        protocol: type[Protocol] | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(limit=0, keepalive_timeout=KEEPALIVE, timeout_ceil_threshold=float("inf"), **kwargs)
         _complain_of(_absent(self, _RELIED_ON_IN_POOL))
@@ -163,7 +168,7 @@ class Connector(TCPConnector):
         self._idle: OrderedDict[ResponseHandler, ConnectionKey] = OrderedDict()
         self._standing: set[Protocol] = set()
         """Connections whose sockets are open, those that are being closed included."""
-        self._factory: Any = functools.partial(Protocol, self._loop, self._standing)
+        self._factory: Any = functools.partial(protocol or Protocol, self._loop, self._standing)
 
     def __repr__(self) -> str:
         return f"<Connector {len(self._acquired)} in use, {self._connecting} connecting, {len(self._idle)} idle>"
@@ -182,6 +187,8 @@ class Connector(TCPConnector):
         exchange.reused = protocol.served > 0
         exchange.taken_at = monotonic()
         protocol.served += 1
+        if exchange.on_taken is not None:
+            exchange.on_taken(protocol)
         return Connection(self, key, protocol, self._loop)
 
     def _get_ssl_context(self, req: ClientRequest) -> SSLContext | None:

@@ -8,6 +8,7 @@ connector and its requests; so it must not know either of them.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextvars import ContextVar
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -31,8 +32,8 @@ class Exchange(Tally):
     """
 
     __slots__ = (
-        "blocked", "connect_at", "connect_end", "dns_at", "dns_end", "ends_at", "expired", "fresh", "head_at", "plain",
-        "protocol", "response", "reused", "sent_at", "started_at", "taken_at", "task",
+        "blocked", "connect_at", "connect_end", "dns_at", "dns_end", "ends_at", "expired", "fresh", "head_at",
+        "on_taken", "plain", "protocol", "response", "reused", "sent_at", "started_at", "taken_at", "task",
     )  # fmt: skip
 
     def __init__(self, task: asyncio.Task[Any], started_at: float, budget: float) -> None:
@@ -48,6 +49,8 @@ class Exchange(Tally):
         self.fresh = False
         """True: take no connection from the pool."""
         self.protocol: Protocol | None = None
+        self.on_taken: Callable[[Protocol], None] | None = None
+        """Told of the connection before anything is sent on it."""
         self.response: aiohttp.ClientResponse | None = None
         """The answer, from its head on until it is dealt with."""
         self.reused = False

@@ -33,6 +33,10 @@ class TooLarge(Exception):
     """The body passed the cap."""
 
 
+class NotKept(Exception):
+    """Whoever keeps the body can't; the message says why."""
+
+
 class BadHead(Exception):
     """The answer's head is none that HTTP knows, though the parser let it pass."""
 
@@ -165,6 +169,10 @@ def _too_slow(error: BaseException, https: bool) -> Fault:
     return Fault(ErrorType.TIMEOUT, str(error))
 
 
+def _not_kept(error: BaseException, https: bool) -> Fault:
+    return Fault(ErrorType.WRITE, str(error), retryable=False)
+
+
 def _bad_answer(error: BaseException, https: bool) -> Fault:
     return Fault(ErrorType.PROTOCOL, str(error))
 
@@ -196,6 +204,7 @@ TABLE: tuple[tuple[tuple[type[BaseException], ...], Judge], ...] = (
     ((TooLarge, TooMuch), _too_large),
     ((DecodeError,), _decode),
     ((BadHead, BadFraming), _bad_answer),
+    ((NotKept,), _not_kept),
     ((Truncated,), _truncated),
     (INTERRUPTED, _interrupted),
     ((aiohttp.ClientResponseError, http_exceptions.HttpProcessingError), _malformed),

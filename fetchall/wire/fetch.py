@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass
-from ssl import SSLContext
+from collections.abc import Awaitable, Callable
+from functools import partial
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -30,8 +29,10 @@ from fetchall.wire.exchange import EXCHANGE, Exchange
 from fetchall.wire.failures import STALE, BadHead, TooLarge, classify
 from fetchall.wire.message import HEAD_ALONE, Lines, NoCookies, WireRequest, as_it_stands, lines, plain
 from fetchall.wire.phases import phases
-from fetchall.wire.proxies import Proxies, Proxy
+from fetchall.wire.proxies import Proxy
 from fetchall.wire.quota import rationed
+from fetchall.wire.recording import Record, Recording, begin, end
+from fetchall.wire.wiring import Wiring
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
@@ -56,33 +57,8 @@ class Call(NamedTuple):
     """Decoded bytes that are taken; 0: as many as the session's cap."""
     follow: bool = True
     """The body of a redirect that names a location is not read."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wiring:
-    """What a session is made of; seconds and bytes."""
-
-    sockets: int
-    connect_timeout: float
-    read_timeout: float
-    body_cap: int
-    tls: Callable[[], SSLContext]
-    """The context for https, made at the first call."""
-    resolver: aiohttp.abc.AbstractResolver
-    family: socket.AddressFamily = socket.AF_UNSPEC
-    proxies: Proxies
-    pinned: Collection[tuple[str, int]] = ()
-    """Hosts and ports, host `*` for any, whose addresses the resolver is asked for though they are addresses."""
-    send_twice: bool = False
-    """Methods that are not idempotent may be sent again; else each goes out on a connection of its own."""
-    timings: bool = False
-    limit_rate: int = 0
-    """Bytes a second of all bodies together; 0: no limit."""
-    speed_limit: int = 0
-    """Bytes a second below which a body is given up after `speed_time`; 0: never."""
-    speed_time: float = 0.0
-    socket_factory: Callable[[Any], socket.socket] | None = None
-    """Guards direct connections; through a proxy it would see the proxy's address alone."""
+    record: Record | None = None
+    """Takes what goes over the connection; the session must be `recording`."""
 
 
 class Fetcher:
@@ -118,6 +94,8 @@ class Fetcher:
         # Nobody could tell whether it was done if a kept-alive connection turned out dead.
         exchange.fresh = not (call.method in IDEMPOTENT or self._wiring.send_twice)
         EXCHANGE.set(exchange)
+        if call.record is not None:
+            exchange.on_taken = partial(begin, call.record)
         self._deadlines.enter(exchange)
         try:
             return await self._answer(call, exchange)
@@ -131,6 +109,8 @@ class Fetcher:
             self._deadlines.leave(exchange)
             if exchange.response is not None:
                 exchange.response.close()
+            if call.record is not None:
+                end(exchange.protocol)
         if exchange.response is not None:
             return self._described(exchange, exchange.response, fault)
         return Answer(fault=fault, remote_ip=exchange.peer, reused=exchange.reused, timings=self._timings(exchange))
@@ -167,6 +147,8 @@ class Fetcher:
         if not redirect and call.method != "HEAD" and status not in BODILESS:
             await self._body(call, exchange, response)
         answer = self._described(exchange, response)
+        if call.record is not None:
+            call.record.whole = response.content.is_eof()
         # A body that is not wanted is not waited for: what has come whole leaves the connection usable.
         if response.content.is_eof():
             response.release()
@@ -252,6 +234,7 @@ class Fetcher:
         connector = Connector(
             wiring.sockets,
             tls=wiring.tls,
+            protocol=Recording if wiring.recording else None,
             resolver=wiring.resolver,
             use_dns_cache=False,  # the resolver has one
             family=wiring.family,

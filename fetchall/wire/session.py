@@ -25,12 +25,14 @@ from fetchall.records import Answer, Fault, Request
 from fetchall.urls import Target
 from fetchall.wire import tls
 from fetchall.wire.connection import guarded
-from fetchall.wire.credentials import Credentials, Head, parse_header
+from fetchall.wire.credentials import CONTENT, HARMLESS, Credentials, Head, parse_header
 from fetchall.wire.decode import ACCEPT_ENCODING
-from fetchall.wire.fetch import Fetcher, Wiring
+from fetchall.wire.fetch import Fetcher
 from fetchall.wire.netrc import NetrcMap, default_path, read_netrc
 from fetchall.wire.proxies import Proxies
+from fetchall.wire.recording import SECRET, Record
 from fetchall.wire.resolver import ThreadResolver
+from fetchall.wire.wiring import Wiring
 
 if TYPE_CHECKING:
     from fetchall.wire.cookies import Cookies
@@ -67,6 +69,14 @@ class Session:
         """Everything that goes into a request's head; see `Credentials.headers`."""
         cookies = self._cookies.for_target(target) if self._cookies is not None else None
         return self._credentials.headers(target, home, request.headers, body=body, cookies=cookies)
+
+    def record(self, request: Request) -> Record:
+        """What notes a hop, without the values of credentials: of the headers of the user's all but harmless ones."""
+        if self._options.keep_secrets:
+            return Record(frozenset())
+        names = [parsed[0] for text in self._options.header if (parsed := parse_header(text)) is not None]
+        names += [name for name, _ in request.headers]
+        return Record(SECRET | {name.lower().encode() for name in names if name.lower() not in HARMLESS | CONTENT})
 
     def keep_cookies(self, target: Target, answer: Answer) -> None:
         """Take in what the server set, where the jar is on."""
@@ -111,6 +121,7 @@ class Session:
                 limit_rate=options.limit_rate,
                 speed_limit=options.speed_limit,
                 speed_time=options.speed_time,
+                recording=options.recorder is not None,
                 socket_factory=guarded if options.block_private else None,
             )
         )

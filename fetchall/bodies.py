@@ -1,0 +1,210 @@
+"""
+What is kept of bodies: their digest, the bytes themselves, or files in a folder, whole or not at all.
+
+Knows the folder and its file system, and who gets which name; it must not know HTTP.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import suppress
+from dataclasses import replace
+
+from fetchall.errors import SinkError
+from fetchall.folder import Folder, Taken
+from fetchall.journey import Journey
+from fetchall.naming import BY_DIGEST, DEFAULT, Facts, is_unique, numbered, parts, plain
+from fetchall.options import Options
+from fetchall.records import ErrorType, Fault, Result
+from fetchall.rows import Columns, fields, media_type
+from fetchall.wire.body import Memory
+from fetchall.wire.failures import NotKept
+
+FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EIO, errno.EROFS, errno.ENODEV})
+"""What a system says when no further body can be stored: the run ends, and can be resumed."""
+_NO_PLACE = frozenset({errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ})
+"""A name that is not to be had here: a file or a planted link stands where a folder should; too long; no such text."""
+_DIGESTS = {64: "sha256", 32: "md5"}
+
+
+class Saved(Memory):
+    """Also writes to a file that has no name of its own yet."""
+
+    def __init__(self, bodies: Bodies, folder: Folder, *, body: bool, md5: bool) -> None:
+        super().__init__(digest=True, body=body, md5=md5)
+        self._bodies = bodies
+        self._folder = folder
+        self._file: tuple[int, str] | None = None
+        self.size = 0
+
+    def write(self, chunk: bytes) -> None:
+        """See `Keeper`; raises `NotKept`."""
+        super().write(chunk)
+        try:
+            if self._file is None:
+                self._file = self._folder.begin()
+            view = memoryview(chunk)
+            while view:
+                view = view[os.write(self._file[0], view) :]
+        except OSError as error:
+            raise self._bodies.refused(error) from error
+        self.size += len(chunk)
+
+    def finish(self) -> str:
+        """Close it; what it is called until it has its name. Raises OSError."""
+        descriptor, name = self._file or self._folder.begin()
+        self._file = None
+        os.close(descriptor)
+        return name
+
+    def discard(self) -> None:
+        """It is not wanted, or not whole."""
+        if self._file is not None:
+            descriptor, name = self._file
+            self._file = None
+            os.close(descriptor)
+            self._folder.remove(name)
+
+
+class Bodies:
+    """What one run keeps. Raises `SinkError` where the folder can't be used."""
+
+    def __init__(self, options: Options) -> None:
+        self._body = options.body
+        self._digest = options.sha256 or options.body
+        self._column = options.checksum_column
+        self._choice = options.choice
+        self._template = options.name or (BY_DIGEST if options.dedupe_bodies else DEFAULT)
+        self._unique = is_unique(self._template)
+        self._dedupe = options.dedupe_bodies
+        self._no_clobber = options.no_clobber
+        self._folder: Folder | None = None
+        self.lost: OSError | None = None
+        """The folder takes nothing more."""
+        if options.bodies is not None:
+            try:
+                self._folder = Folder(options.bodies)
+            except OSError as error:
+                raise SinkError(f"--bodies {options.bodies}: {_words(error)}") from error
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        if self._folder is not None:
+            self._folder.close()
+
+    def keeper(self, journey: Journey) -> Memory | None:
+        """What takes a hop's body; None: nobody wants it."""
+        self.drop(journey)
+        checksum = self._column is not None
+        if self._folder is not None:
+            return Saved(self, self._folder, body=self._body, md5=checksum)
+        if self._digest or checksum:
+            return Memory(digest=True, body=self._body, md5=checksum)
+        return None
+
+    def drop(self, journey: Journey) -> None:
+        """A hop's body is not wanted any more."""
+        if isinstance(journey.keeper, Saved):
+            journey.keeper.discard()
+
+    def settle(self, journey: Journey, result: Result) -> Result:
+        """
+        A journey is over: its result with the file of its body, or with the fault that there is now.
+
+        Saved are whole bodies of ok answers that are chosen. Raises OSError where no further body can be stored.
+        """
+        keeper = journey.keeper
+        if keeper is None:
+            return result
+        has_body = result.error_type is None and journey.method != "HEAD"
+        if has_body and self._column is not None and (fault := self._mismatch(journey, keeper)) is not None:
+            result, has_body = _failed(result, fault), False
+        if not isinstance(keeper, Saved):
+            return result
+        if not (has_body and result.ok and self._chosen(result)):
+            keeper.discard()
+            return result
+        facts = Facts(
+            journey.request.index,
+            journey.target.href,
+            keeper.sha256 or "",
+            media_type(result.content_type)[0],
+            journey.request.input,
+        )
+        try:
+            return replace(result, file=self._save(keeper, facts))
+        except OSError as error:
+            refused = self.refused(error)
+            if self.lost is not None:
+                raise self.lost from error
+            return _failed(result, Fault(ErrorType.WRITE, str(refused)))
+
+    def _chosen(self, result: Result) -> bool:
+        return self._choice is None or self._choice.keeps(fields(result, Columns(body=self._body)))
+
+    def refused(self, error: OSError) -> NotKept:
+        """Note whether it is the folder that takes nothing more, or this body alone."""
+        if error.errno in FULL:
+            self.lost = OSError(error.errno, error.strerror, self._folder.path if self._folder else None)
+        return NotKept(f"its body could not be written: {_words(error)}")
+
+    def _save(self, keeper: Saved, facts: Facts) -> str:
+        assert self._folder is not None
+        name = keeper.finish()
+        try:
+            return self._place(name, keeper.size, facts)
+        except BaseException:
+            with suppress(OSError):
+                self._folder.remove(name)
+            raise
+
+    def _place(self, name: str, size: int, facts: Facts) -> str:
+        """Give a finished file its name, or leave what stands there."""
+        assert self._folder is not None
+        path = parts(self._template, facts)
+        try:
+            return self._put(name, path, size, facts.index)
+        except OSError as error:
+            if error.errno not in _NO_PLACE:
+                raise
+        return self._put(name, [plain(facts)], size, facts.index, unique=True)
+
+    def _put(self, name: str, path: list[str], size: int, index: int, *, unique: bool = False) -> str:
+        folder = self._folder
+        assert folder is not None
+        if (unique or self._unique) and not self._no_clobber:
+            folder.replace(name, path)
+        else:
+            try:
+                folder.link(name, path)
+            except Taken as taken:
+                if self._no_clobber or (self._dedupe and taken.size == size):
+                    folder.remove(name)
+                else:
+                    if not self._dedupe:
+                        path = [*path[:-1], numbered(path[-1], index)]
+                    folder.replace(name, path)
+        return "/".join(path)
+
+    def _mismatch(self, journey: Journey, keeper: Memory) -> Fault | None:
+        given = str((journey.request.input or {}).get(self._column or "") or "").strip().lower()
+        wanted = given.removeprefix("sha256:").removeprefix("md5:")
+        if not wanted:
+            return None
+        kind = _DIGESTS.get(len(wanted))
+        if kind is None:
+            words = f"column {self._column} holds neither a sha256 nor an md5 in hexadecimal digits"
+            return Fault(ErrorType.BAD_LINE, words, retryable=False)
+        found = keeper.sha256 if kind == "sha256" else keeper.md5
+        if found == wanted:
+            return None
+        return Fault(ErrorType.WRITE, f"not kept: its {kind} is {found}, the list says {wanted}", retryable=False)
+
+
+def _failed(result: Result, fault: Fault) -> Result:
+    return replace(result, ok=False, error_type=fault.type, error=fault.message, sha256=None, body=None)
+
+
+def _words(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
