@@ -205,6 +205,7 @@ class Outputs:
             self.sinks.append(sink)
             if isinstance(sink, Archive):
                 self._archives[part] = sink
+                self.journal.before.append(part.descriptor)
             else:
                 self.rebuilt.append(sink)
 

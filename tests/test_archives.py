@@ -583,3 +583,23 @@ def test_a_digest_is_of_what_the_record_holds(tmp_path: Path) -> None:
     assert fields["WARC-Payload-Digest"] == "sha1:" + b32encode(hashlib.sha1(body).digest()).decode()
     assert block.endswith(body)
     assert_checks(tmp_path / "a.warc.gz")
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+def test_archives_are_synced_before_their_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    from fetchall.options import Reporting
+    from fetchall.outputs import Outputs
+    from fetchall.person import Person
+
+    names = [str(tmp_path / name) for name in ("a.jsonl", "a.warc.gz", "a.har")]
+    reporting = Reporting(output=tuple(names), quiet=True)
+    outputs = Outputs(reporting, Options(), Person(reporting), lambda: None)
+    assert outputs.journal is not None
+    outputs.begin(None, Options())
+    synced: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.readlink(f"/proc/self/fd/{descriptor}")))
+    outputs.journal.sync()
+    assert synced == [f"{names[1]}.part", f"{names[2]}.part", f"{names[0]}.part"]
+    outputs.withdraw()

@@ -85,6 +85,8 @@ class Journal:
         """Bytes of whole lines, handed to the system."""
         self.checksum = 0
         """CRC-32 of these."""
+        self.before: list[int] = []
+        """Descriptors of files that have what belongs to the rows: archives."""
 
     def __repr__(self) -> str:
         return f"<Journal {self.size} bytes>"
@@ -134,7 +136,9 @@ class Journal:
         return line[:end]
 
     def sync(self) -> None:
-        """See everything through to the disk; safe in any thread."""
+        """See everything through to the disk, what rows speak of before the rows; safe in any thread."""
+        for descriptor in self.before:
+            os.fsync(descriptor)
         os.fsync(self._file.descriptor)
 
     def lines(self) -> Iterator[tuple[int, int, bytes]]:
