@@ -142,7 +142,7 @@ def fuzz_lines(count: int, seed: int = 1) -> Found:
 def _lines(text: bytes, found: Found) -> None:
     wanted = sum(bool(line) and not line.startswith(b"#") for line in map(bytes.strip, text.split(b"\n")))
     requests = [request for batch in _read(text) for request in batch]
-    if [request.index for request in requests] != list(range(wanted)):
+    if [request.index for request in requests] != list(range(1, wanted + 1)):
         found.problems.append(f"{wanted} lines gave {len(requests)} requests")
     for request in requests:
         began = time.perf_counter()

@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack
 from fetchall.options import Reporting
 from fetchall.records import Request
 from fetchall.resume import Past
-from fetchall.source import STDIN, Reading, count, read_sources
+from fetchall.source import STDIN, Reading, count, has_columns, read_sources
 from fetchall.source.feed import Feed, IterableFeed, ThreadFeed
 
 
@@ -46,6 +46,10 @@ class Listing:
             past.compare(batches)
 
         return ThreadFeed(past.remaining(batches), prepare)
+
+    def has_columns(self) -> bool:
+        """Whether rows may have further columns of the list."""
+        return self._urls is None and has_columns(self._sources, self._reading)
 
     def total(self) -> int | None:
         """How many rows there will be, where that can be known."""

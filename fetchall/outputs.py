@@ -39,10 +39,18 @@ class Outputs:
     that is JSONL as rows finish; else the journal stands beside it. Nothing is changed before `begin`.
     """
 
-    def __init__(self, reporting: Reporting, options: Options, person: Person, on_room: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        reporting: Reporting,
+        options: Options,
+        person: Person,
+        on_room: Callable[[], None],
+        *,
+        has_columns: bool = False,
+    ) -> None:
         """Where only some rows are written, the journal has them all, and so is a file of its own."""
         self._reporting = reporting
-        self.columns = Columns.of(options)
+        self.columns = replace(Columns.of(options), input=has_columns) if has_columns else Columns.of(options)
         self._choice = choice = options.choice
         ordered, csv_safe = reporting.ordered, reporting.csv_safe
         self._make = partial(make, columns=self.columns, ordered=ordered, csv_safe=csv_safe, choice=choice)

@@ -105,7 +105,13 @@ class _Command:
             await self._prepare(stack)
             Stream(IterableFeed(()), self._options)  # what the options can't mean is said before a file is touched
             signals = stack.enter_context(Signals(self._stop, self._hurry))
-            self._outputs = Outputs(self._reporting, self._options, self._person, self._on_room)
+            self._outputs = Outputs(
+                self._reporting,
+                self._options,
+                self._person,
+                self._on_room,
+                has_columns=self._listing.has_columns(),
+            )
             try:
                 feed = await self._feed_after_past()
                 if feed is None:

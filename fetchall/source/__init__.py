@@ -73,6 +73,11 @@ def _in_a_row(names: Sequence[str], stdin: int, reading: Reading) -> Iterator[li
             yield batch
 
 
+def has_columns(names: Sequence[str], reading: Reading = _AS_GIVEN) -> bool:
+    """Whether a source's form can bring further columns, which a table must know before its first row."""
+    return any(not _URL.match(name) and _form(name, reading) != TEXT for name in names)
+
+
 COUNTED = 64 * 1024**2
 """Bytes of a list up to which its lines are counted beforehand, for the bar: a fraction of a second."""
 
