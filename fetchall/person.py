@@ -49,6 +49,14 @@ def stdout_form(reporting: Reporting) -> str | None:
     return "lines" if sys.stdout is not None and sys.stdout.isatty() else "json"
 
 
+def tuned_words(settled: bool, found: int, most: int) -> str:
+    """What `--concurrency auto` came to, which tries no more than `most`."""
+    if not settled:
+        return f"--concurrency auto: the list ended while more were still being tried, at {found:,} in flight"
+    bound = ", the most that it tries" if found == most else ""
+    return f"--concurrency auto: {found:,} in flight{bound} gave about the most good answers a second"
+
+
 class Person:
     """Whoever started the command. What stderr can't take is dropped: a closed stderr ends no run."""
 

@@ -7,7 +7,6 @@ Goes through `api` like any other user of the library; must not know click or HT
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 import time
 import traceback
@@ -22,14 +21,13 @@ from fetchall.checkpoints import Checkpoints
 from fetchall.errors import InvalidOptions, MissingExtra, ResumeError, SinkError, SourceError
 from fetchall.listing import Listing, reading_of
 from fetchall.options import Options, Reporting
-from fetchall.outputs import Outputs
-from fetchall.person import Person, let_go_of_stdout, words
+from fetchall.outputs import Outputs, write_document
+from fetchall.person import Person, let_go_of_stdout, tuned_words, words
 from fetchall.preflight import STDOUT, check_outputs
 from fetchall.report import Report
 from fetchall.resume import Past
 from fetchall.rows import OldRow, dumps, summary_fields, timing_fields
 from fetchall.signals import Signals
-from fetchall.sinks.outlet import write_whole
 from fetchall.source import check_sources
 from fetchall.source.feed import Feed, IterableFeed
 from fetchall.tally import Tally
@@ -283,7 +281,9 @@ class _Command:
         outputs = self._outputs
         try:
             summary, timing = report.end(self._elapsed(), self._concurrency, sequential, complete=complete)
-            self._write_summary(dumps({"summary": summary_fields(summary), "timing": timing_fields(timing)}))
+            write_document(
+                self._reporting.summary, dumps({"summary": summary_fields(summary), "timing": timing_fields(timing)})
+            )
         except OSError:
             if failure is None:
                 raise
@@ -294,30 +294,16 @@ class _Command:
                 failure.add_note(f"what is done is in {outputs.part}; --resume goes on")
             return
         files = [path for path in self._reporting.output if path != STDOUT]
-        self._person.summarise(report.tally, summary, timing, files if complete else [], self._found())
+        found = ""
+        if self._options.auto and self._stream is not None:
+            found = tuned_words(self._stream.settled, self._concurrency, self._options.concurrency)
+        self._person.summarise(report.tally, summary, timing, files if complete else [], found)
         if not complete:
             self._person.say_way_on(report.tally.urls, outputs.part)
 
     @property
     def _concurrency(self) -> int:
         return self._stream.concurrency if self._stream is not None else self._options.concurrency
-
-    def _found(self) -> str:
-        """What `--concurrency auto` came to; empty: it was not asked for."""
-        if not self._options.auto or self._stream is None:
-            return ""
-        count = f"{self._concurrency:,}"
-        if not self._stream.settled:
-            return f"--concurrency auto: the list ended while more were still being tried, at {count} in flight"
-        most = ", the most that it tries" if self._concurrency == self._options.concurrency else ""
-        return f"--concurrency auto: {count} in flight{most} gave about the most good answers a second"
-
-    def _write_summary(self, document: bytes) -> None:
-        path = self._reporting.summary
-        if path == STDOUT:
-            os.write(sys.stdout.fileno(), document + b"\n")
-        elif path is not None:
-            write_whole(path, document + b"\n")
 
     def _verdict(self, tally: Tally) -> int:
         bad = {"any": tally.failed, "error": tally.errors.total(), "never": 0}

@@ -137,10 +137,6 @@ def _lines(form: str, outlet: Outlet, ordered: bool, journal: Reader | None, cho
     from fetchall.sinks.lines import JsonLines
     from fetchall.sinks.spool import Scratch, Written
 
-    if form == "html":
-        from fetchall.sinks.page import Page
-
-        return Page(outlet)
     store = Written(journal) if journal is not None else Scratch()
     keep = (lambda line: choice.keeps(loads(line))) if choice is not None else None
     if form == "json":
@@ -153,6 +149,10 @@ def _lines(form: str, outlet: Outlet, ordered: bool, journal: Reader | None, cho
 
 
 def _table(form: str, outlet: Outlet, columns: Columns, csv_safe: bool) -> Sink:
+    if form == "html":
+        from fetchall.sinks.page import Page
+
+        return Page(outlet)
     if form == "csv":
         from fetchall.sinks.table import Csv
 

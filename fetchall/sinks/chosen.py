@@ -22,6 +22,10 @@ class Chosen:
         self._sink = sink
         self._keep = keep
 
+    def __getattr__(self, name: str) -> Any:
+        """What else a sink can do, such as telling how the run went, it does whatever rows it sees."""
+        return getattr(self._sink, name)
+
     def write(self, rows: Sequence[Row]) -> bool:
         """See `Sink`."""
         return self._sink.write([row for row in rows if self._keep(row.fields)])
