@@ -11,13 +11,14 @@ import os
 from contextlib import suppress
 from dataclasses import replace
 
+from fetchall.body_form import media_type
 from fetchall.errors import SinkError
 from fetchall.folder import Folder, Taken
 from fetchall.journey import Journey
 from fetchall.naming import BY_DIGEST, DEFAULT, Facts, is_unique, numbered, parts, plain
 from fetchall.options import Options
 from fetchall.records import ErrorType, Fault, Result
-from fetchall.rows import Columns, fields, media_type
+from fetchall.rows import Columns, fields
 from fetchall.wire.body import Memory
 from fetchall.wire.failures import NotKept
 

@@ -25,17 +25,9 @@ from fetchall.sinks import Sink, form_of, make
 from fetchall.sinks.archive import Archive, Recorders
 from fetchall.sinks.chosen import Chosen
 from fetchall.sinks.journal import JOURNAL, Beside, Journal, index_of
-from fetchall.sinks.outlet import PART, PartFile, StandardStream, reason, write_whole
+from fetchall.sinks.outlet import PART, PartFile, StandardStream, reason
 from fetchall.sinks.readable import Readable
 from fetchall.state import STATE, State
-
-
-def write_document(path: str | None, document: bytes) -> None:
-    """A small document of its own, such as the summary: on stdout, or in a file that is there whole or not at all."""
-    if path == STDOUT:
-        os.write(sys.stdout.fileno(), document + b"\n")
-    elif path is not None:
-        write_whole(path, document + b"\n")
 
 
 class Outputs:

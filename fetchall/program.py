@@ -21,13 +21,14 @@ from fetchall.checkpoints import Checkpoints
 from fetchall.errors import InvalidOptions, MissingExtra, ResumeError, SinkError, SourceError
 from fetchall.listing import Listing, reading_of
 from fetchall.options import Options, Reporting
-from fetchall.outputs import Outputs, write_document
+from fetchall.outputs import Outputs
 from fetchall.person import Person, let_go_of_stdout, tuned_words, words
 from fetchall.preflight import STDOUT, check_outputs
 from fetchall.report import Report
 from fetchall.resume import Past
-from fetchall.rows import OldRow, dumps, summary_fields, timing_fields
+from fetchall.rows import OldRow, summary_document
 from fetchall.signals import Signals
+from fetchall.sinks.outlet import write_document
 from fetchall.source import check_sources
 from fetchall.source.feed import Feed, IterableFeed
 from fetchall.tally import Tally
@@ -54,12 +55,9 @@ def run(sources: Sequence[str], options: Options, reporting: Reporting) -> int:
         return USAGE
     except BrokenPipeError:
         return CLOSED
-    except ResumeError as error:
-        person.complain(str(error))
-        return REFUSED
-    except (SourceError, SinkError, OSError, MemoryError) as error:
+    except (ResumeError, SourceError, SinkError, OSError, MemoryError) as error:
         person.complain(words(error))
-        return IO
+        return REFUSED if isinstance(error, ResumeError) else IO
     except Exception:
         person.complain("this is a bug in fetchall; what was finished is written. Please report what follows:")
         if sys.stderr is not None:
@@ -72,10 +70,10 @@ def run(sources: Sequence[str], options: Options, reporting: Reporting) -> int:
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
-        import uvloop
+        from uvloop import new_event_loop
     except ImportError:
         return None
-    return uvloop.new_event_loop
+    return new_event_loop
 
 
 class _Command:
@@ -103,13 +101,8 @@ class _Command:
             await self._prepare(stack)
             Stream(IterableFeed(()), self._options)  # what the options can't mean is said before a file is touched
             signals = stack.enter_context(Signals(self._stop, self._hurry))
-            self._outputs = Outputs(
-                self._reporting,
-                self._options,
-                self._person,
-                self._on_room,
-                has_columns=self._listing.has_columns(),
-            )
+            columns = self._listing.has_columns()
+            self._outputs = Outputs(self._reporting, self._options, self._person, self._on_room, has_columns=columns)
             try:
                 feed = await self._feed_after_past()
                 if feed is None:
@@ -185,8 +178,7 @@ class _Command:
         self._person.end_bar()
         signals.without_loop()
         notes.stop()
-        failure = failure or self._lost
-        truncated = self._stream is not None and self._stream.truncated
+        failure, truncated = failure or self._lost, self._stream is not None and self._stream.truncated
         complete = failure is None and not self._stopped.is_set() and not truncated
         if not complete:
             notes.leave()
@@ -281,9 +273,7 @@ class _Command:
         outputs = self._outputs
         try:
             summary, timing = report.end(self._elapsed(), self._concurrency, sequential, complete=complete)
-            write_document(
-                self._reporting.summary, dumps({"summary": summary_fields(summary), "timing": timing_fields(timing)})
-            )
+            write_document(self._reporting.summary, summary_document(summary, timing))
         except OSError:
             if failure is None:
                 raise

@@ -6,15 +6,13 @@ Knows the row's keys and their order; it must not know where rows are written.
 
 from __future__ import annotations
 
-import base64
-import codecs
 import dataclasses
 from dataclasses import dataclass
-from email.message import Message
 from typing import Any
 
 import orjson
 
+from fetchall.body_form import body_fields
 from fetchall.options import Options
 from fetchall.records import Request, Result, Summary, Timing, Timings, Try
 
@@ -168,58 +166,6 @@ def keys(columns: Columns) -> frozenset[str]:
     return frozenset(names(columns))
 
 
-def body_fields(result: Result) -> dict[str, Any]:
-    """
-    The body in the form that fits: parsed JSON, decoded text, or base64; the other two are null.
-
-    Text is decoded by the charset of Content-Type, else as UTF-8; what is not text in that charset is base64.
-    """
-    row: dict[str, Any] = {"body_json": None, "body_text": None, "body_base64": None}
-    if result.body is None:
-        return row
-    kind, charset = media_type(result.content_type)
-    if kind == "application/json" or kind.endswith("+json"):
-        try:
-            row["body_json"] = orjson.loads(result.body)
-        except orjson.JSONDecodeError:
-            pass
-        else:
-            return row
-    text = _decoded(result.body, kind, charset)
-    if text is None:
-        row["body_base64"] = base64.b64encode(result.body).decode("ascii")
-    else:
-        row["body_text"] = text
-    return row
-
-
-def media_type(content_type: str | None) -> tuple[str, str | None]:
-    """Type/subtype in lower case, and the charset parameter if one is named that is known here."""
-    if not content_type:
-        return "", None
-    message = Message()
-    message["content-type"] = content_type.encode("ascii", "replace").decode("ascii").replace("\n", " ")
-    charset = message.get_content_charset()
-    try:
-        known = codecs.lookup(charset).name if charset else None
-    except (LookupError, ValueError):
-        known = None
-    return content_type.split(";")[0].strip().lower(), known
-
-
-_TEXTUAL = ("application/javascript", "application/xml", "application/json", "application/x-www-form-urlencoded")
-
-
-def _decoded(body: bytes, kind: str, charset: str | None) -> str | None:
-    textual = kind.startswith("text/") or kind.endswith(("+xml", "+json")) or kind in _TEXTUAL
-    if not textual and (kind or b"\0" in body):
-        return None
-    try:
-        return body.decode(charset or "utf-8")
-    except (ValueError, LookupError):
-        return None
-
-
 def dumps(value: Any) -> bytes:
     """JSON in one line; what is not Unicode text (a lone surrogate from somewhere) is escaped, never an error."""
     try:
@@ -276,6 +222,11 @@ def summary_fields(summary: Summary) -> dict[str, Any]:
     if summary.latency is not None:
         found["latency"] = {name: _round(value) for name, value in dataclasses.asdict(summary.latency).items()}
     return found
+
+
+def summary_document(summary: Summary, timing: Timing) -> bytes:
+    """Both, as a document of their own."""
+    return dumps({"summary": summary_fields(summary), "timing": timing_fields(timing)})
 
 
 def timing_fields(timing: Timing) -> dict[str, Any]:

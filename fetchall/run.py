@@ -10,8 +10,6 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
-from datetime import UTC, datetime
 
 from fetchall.adapt import Tuner
 from fetchall.bodies import Bodies
@@ -21,16 +19,16 @@ from fetchall.gate import Bound, Gate, Visit
 from fetchall.hearing import THROTTLES, is_good, signal_of
 from fetchall.heart import Heart
 from fetchall.journey import Journey
-from fetchall.options import Clock, Options, refused_method
+from fetchall.options import Clock, Options
+from fetchall.outcome import note_try, result_of, unsendable, unsent
 from fetchall.pool import LoopClock, Pool
-from fetchall.records import Answer, ErrorType, Fault, Hop, Request, Result, Try
+from fetchall.records import Answer, ErrorType, Fault, Hop, Request, Result
 from fetchall.retry import IDEMPOTENT, RETRYABLE_ERRORS, RetryPolicy, asked_wait, backoff, worth_retrying
 from fetchall.schedule import Limits, Schedule
 from fetchall.source.feed import Feed
-from fetchall.source.maker import MAX_URL, SHOWN, escaped
 from fetchall.tags import respecting
-from fetchall.urls import follow, mask, parse
-from fetchall.wire.credentials import next_request, refusal
+from fetchall.urls import follow, parse
+from fetchall.wire.credentials import next_request
 from fetchall.wire.fetch import REDIRECTS, Call, Fetcher
 from fetchall.wire.session import Session
 
@@ -60,23 +58,8 @@ class Run:
         self._deliver = deliver
         self._clock: Clock = options.clock or LoopClock()
         self._rng = random.Random()
-        self._retry = RetryPolicy(
-            retries=options.retries,
-            retry_delay=options.retry_delay,
-            retry_max_time=options.retry_max_time,
-            on=options.retry_on,
-            all_methods=options.retry_all_methods,
-        )
-        self._schedule: Schedule[Bound] = Schedule(
-            Limits(
-                per_host=options.per_host,
-                rate=options.rate,
-                per_host_rate=options.per_host_rate,
-                max_host_errors=options.max_host_errors,
-                retry_after_max=options.retry_after_max,
-            ),
-            gate=options.robots,
-        )
+        self._retry = _policy(options)
+        self._schedule: Schedule[Bound] = Schedule(_limits(options), gate=options.robots)
         self._heart = Heart()
         self._duplicates = Duplicates() if options.dedupe else None
         self._tuner = Tuner(options.concurrency) if options.auto else None
@@ -143,11 +126,9 @@ class Run:
 
     def _admit(self, request: Request) -> Journey | None:
         method = self._options.verb_of(request.method, request.body)
-        target = request.fault or _unsendable(request) or parse(request.url)
+        target = request.fault or unsendable(request) or parse(request.url)
         if isinstance(target, Fault):
-            if len(request.url) > MAX_URL:
-                request = replace(request, url=escaped(request.url[:SHOWN].encode(errors="surrogatepass")))
-            self._deliver(_unsent(request, method, target))
+            self._deliver(unsent(request, method, target))
             return None
         payload = request.body if request.body is not None else self._session.body
         journey = Journey(request, target, method, payload, self._clock.now())
@@ -171,7 +152,7 @@ class Run:
             return
         assert isinstance(journey, Journey)
         if journey.last is None:
-            self._give(journey, _unsent(journey.request, journey.method, fault))
+            self._give(journey, unsent(journey.request, journey.method, fault))
         elif journey.under_way:
             self._finish(journey, journey.last[0], fault)
         else:
@@ -299,7 +280,7 @@ class Run:
     def _try_again(self, journey: Journey, answer: Answer, fault: Fault | None, now: float) -> bool:
         assert journey.started_at is not None
         if self._options.timings:
-            self._note_try(journey, answer, fault, now)
+            note_try(journey, answer, fault, now)
         if fault is None and answer.status not in self._retry.on:
             return False
         wait = backoff(self._retry, journey.attempts, self._rng)
@@ -326,53 +307,8 @@ class Run:
         self._schedule.again(journey, now, now + wait)
         return True
 
-    def _note_try(self, journey: Journey, answer: Answer, fault: Fault | None, now: float) -> None:
-        before = journey.tries[-1] if journey.tries else None
-        wait = journey.try_on - before.started_at.timestamp() - before.elapsed if before else 0.0
-        journey.tries.append(
-            Try(
-                started_at=_utc(journey.try_on),
-                elapsed=now - journey.try_at,
-                status=answer.status,
-                error_type=fault.type if fault else None,
-                wait=max(wait, 0.0),
-            )
-        )
-
     def _finish(self, journey: Journey, answer: Answer, fault: Fault | None) -> None:
-        options, keeper, status = self._options, journey.keeper, answer.status
-        assert journey.started_at is not None
-        if status is None and journey.history:
-            status = journey.history[-1].status  # the last that a server sent for it
-        result = Result(
-            request=journey.request,
-            method=journey.method,
-            url=mask(journey.request.url),
-            final_url=journey.target.shown,
-            status=status,
-            ok=fault is None and status in self._accepted,
-            error_type=fault.type if fault else None,
-            error=fault.message if fault else None,
-            attempts=journey.attempts,
-            redirects=len(journey.history),
-            started_at=_utc(journey.started_on),
-            elapsed=journey.answered_at - journey.started_at,
-            ttfb=answer.ttfb,
-            size=answer.size,
-            wire_size=answer.wire_size,
-            content_type=answer.content_type,
-            http_version=answer.http_version,
-            remote_ip=answer.remote_ip,
-            wire_time=journey.wire_time,
-            reused=answer.reused,
-        )
-        if options.headers:
-            result = replace(result, headers=_headers(answer), history=tuple(journey.history))
-        if options.timings:
-            timings = replace(answer.timings, queued=journey.queued) if answer.timings else None
-            result = replace(result, timings=timings, tries=tuple(journey.tries))
-        if keeper is not None and fault is None:
-            result = replace(result, sha256=keeper.sha256, body=keeper.body)
+        result = result_of(journey, answer, fault, self._options, self._accepted)
         self._give(journey, self._bodies.settle(journey, result))
 
     def _give(self, journey: Journey, result: Result) -> None:
@@ -383,27 +319,21 @@ class Run:
                 self._deliver(twin)
 
 
-def _utc(moment: float) -> datetime:
-    return datetime.fromtimestamp(moment, UTC)
+def _policy(options: Options) -> RetryPolicy:
+    return RetryPolicy(
+        retries=options.retries,
+        retry_delay=options.retry_delay,
+        retry_max_time=options.retry_max_time,
+        on=options.retry_on,
+        all_methods=options.retry_all_methods,
+    )
 
 
-def _unsent(request: Request, method: str, fault: Fault) -> Result:
-    return Result(request, method, mask(request.url), error_type=fault.type, error=fault.message)
-
-
-def _unsendable(request: Request) -> Fault | None:
-    if len(request.url) > MAX_URL:
-        return Fault(ErrorType.BAD_LINE, f"URL {request.index + 1} is longer than {MAX_URL // 1024} KiB")
-    if request.headers and (reason := refusal(request.headers)):
-        return Fault(ErrorType.BAD_LINE, f"its headers: {reason}")
-    if request.method is not None and (reason := refused_method(request.method)):
-        return Fault(ErrorType.BAD_LINE, f"its method: {reason}")
-    return None
-
-
-def _headers(answer: Answer) -> dict[str, list[str]]:
-    """Lower-case names, all values in order; each character is one byte, as in the Fetch standard."""
-    found: dict[str, list[str]] = {}
-    for name, value in answer.headers:
-        found.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
-    return found
+def _limits(options: Options) -> Limits:
+    return Limits(
+        per_host=options.per_host,
+        rate=options.rate,
+        per_host_rate=options.per_host_rate,
+        max_host_errors=options.max_host_errors,
+        retry_after_max=options.retry_after_max,
+    )

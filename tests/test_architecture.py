@@ -39,8 +39,8 @@ HOMES = {
     "aiohttp": ("fetchall.wire", "fetchall.demo"),
     "click": ("fetchall.cli",),
     "tqdm": ("fetchall.progress",),
-    "orjson": ("fetchall.rows", "fetchall.source"),
-    "pyarrow": ("fetchall.source",),
+    "orjson": ("fetchall.rows", "fetchall.body_form", "fetchall.source"),
+    "pyarrow": ("fetchall.source", "fetchall.sinks"),
     "fsspec": ("fetchall.source",),
     "ada_url": ("fetchall.urls",),
     "uvloop": ("fetchall.program",),
@@ -57,7 +57,7 @@ WITHOUT_ASYNCIO = (
 """Decisions without I/O and without a loop."""
 NO_NAMES = {"utils", "util", "helpers", "core", "manager", "base", "common", "misc"}
 MOST_LINES = 300
-LONGER = {"options": 1000, "run": 400}
+LONGER = {"options": 1000, "run": 350}
 """A long list of options is data, not code; run.py is to be split when those who work on it now are done."""
 MOST_FUNCTION_LINES = 45
 

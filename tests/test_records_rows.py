@@ -16,16 +16,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fetchall import records
+from fetchall.body_form import body_fields, media_type
 from fetchall.options import Options
 from fetchall.records import ErrorType, Fault, Hop, Request, Result, Timings, Try
 from fetchall.rows import (
     PLAIN,
     Columns,
     Row,
-    body_fields,
     dumps,
     fields,
-    media_type,
     summary_fields,
     timing_fields,
 )

@@ -11,6 +11,7 @@ import errno
 import os
 import select
 import stat
+import sys
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
@@ -251,6 +252,14 @@ class StandardStream:
         if self._watching:
             self._watching = False
             asyncio.get_running_loop().remove_writer(self._descriptor)
+
+
+def write_document(path: str | None, document: bytes) -> None:
+    """A small document of its own, such as the summary: on stdout, or in a file that is there whole or not at all."""
+    if path == "-":
+        os.write(sys.stdout.fileno(), document + b"\n")
+    elif path is not None:
+        write_whole(path, document + b"\n")
 
 
 def write_whole(path: str, data: bytes) -> None:

@@ -41,5 +41,5 @@ def _nul_so_far(begin: bytes) -> bool:
 
 
 def _every_other_is_nul(begin: bytes) -> bool:
-    pairs = begin[: 2 * (min(len(begin), _LOOKED_AT) // 2)]
-    return len(pairs) >= 4 and any(pairs) and _nul_so_far(pairs)
+    looked_at = begin[:_LOOKED_AT]
+    return len(looked_at) >= 4 and any(looked_at) and _nul_so_far(looked_at)
