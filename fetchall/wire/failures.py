@@ -63,6 +63,8 @@ def cause(error: BaseException, *kinds: type[BaseException]) -> BaseException | 
 
 def classify(error: BaseException, *, https: bool) -> Fault | None:
     """The fault that an exception stands for; None: it is no failure of the network but a bug."""
+    if (short := cause(error, MemoryError)) is not None:
+        raise short  # the parser takes it for a malformed answer: it is this machine's, and ends the run
     for kinds, judge in TABLE:
         if isinstance(error, kinds) and (fault := judge(error, https)) is not None:
             return fault

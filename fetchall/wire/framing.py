@@ -208,7 +208,9 @@ class Framed(ResponseHandler):
         elif payload.is_eof():
             self._hang_up()
         else:
-            self._break(payload, BadFraming(f"malformed body: {parser_words(error)}"))
+            broken = BadFraming(f"malformed body: {parser_words(error)}")
+            broken.__cause__ = error
+            self._break(payload, broken)
 
     def _refused_head(self, data: bytes, error: Exception) -> None:
         """Of a head that came in one piece with what was refused, nothing was given out: read it again on its own."""
