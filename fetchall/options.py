@@ -737,7 +737,12 @@ class Reporting:
     )
     quiet: bool = _option(False, "-q", "--quiet", help="No bar, no summary, no warnings.", group=MANNERS, kind="flag")
     verbose: bool = _option(
-        False, "-v", "--verbose", help="Say what is done: options, retries, hops.", group=MANNERS, kind="flag"
+        False,
+        "-v",
+        "--verbose",
+        help="Say which options are set, and tell of retries, redirects and failures as they come.",
+        group=MANNERS,
+        kind="flag",
     )
     no_color: bool = _option(False, "--no-color", help="No colours.", group=MANNERS, kind="flag")
 

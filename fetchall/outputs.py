@@ -16,6 +16,7 @@ from functools import partial
 from fetchall import sinks, state
 from fetchall.captures import Recorder
 from fetchall.errors import ResumeError, SinkError
+from fetchall.listing import Listing
 from fetchall.options import Options, Reporting
 from fetchall.person import Person, columns_of, stdout_form, wants_color
 from fetchall.preflight import STDOUT
@@ -45,12 +46,13 @@ class Outputs:
         options: Options,
         person: Person,
         on_room: Callable[[], None],
-        *,
-        has_columns: bool = False,
+        listing: Listing,
     ) -> None:
         """Where only some rows are written, the journal has them all, and so is a file of its own."""
         self._reporting = reporting
-        self.columns = replace(Columns.of(options), input=has_columns) if has_columns else Columns.of(options)
+        self.columns = Columns.of(options)
+        if listing.has_columns():
+            self.columns = replace(self.columns, input=True)
         self._choice = choice = options.choice
         ordered, csv_safe = reporting.ordered, reporting.csv_safe
         self._make = partial(make, columns=self.columns, ordered=ordered, csv_safe=csv_safe, choice=choice)

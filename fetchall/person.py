@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from fetchall.glance import summary_text
-from fetchall.options import Reporting
+from fetchall.options import Options, Reporting
 from fetchall.progress import Progress
-from fetchall.records import Summary, Timing
+from fetchall.records import Result, Summary, Timing
 from fetchall.tally import Tally
 from fetchall.terminal import visible
+from fetchall.verbose import detour, settings
 
 
 def wants_color(stream: TextIO | None, no_color: bool) -> bool:
@@ -73,6 +74,17 @@ class Person:
     def complain(self, text: str) -> None:
         """One line that no option hides."""
         self._say(f"fetchall: {visible(text)}")
+
+    def narrate(self, options: Options) -> Callable[[Result], None] | None:
+        """With --verbose, say what was set, and give what is to be told of every result."""
+        if not self._reporting.verbose:
+            return None
+        self.complain(settings(options))
+        return self._follow
+
+    def _follow(self, result: Result) -> None:
+        if (told := detour(result)) is not None:
+            self.complain(told)
 
     def start_bar(self, total: int | None, label: str = "") -> None:
         """Draw a bar from now on, where one is wanted; `label` says of what."""

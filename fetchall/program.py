@@ -101,8 +101,7 @@ class _Command:
             await self._prepare(stack)
             Stream(IterableFeed(()), self._options)  # what the options can't mean is said before a file is touched
             signals = stack.enter_context(Signals(self._stop, self._hurry))
-            columns = self._listing.has_columns()
-            self._outputs = Outputs(self._reporting, self._options, self._person, self._on_room, has_columns=columns)
+            self._outputs = Outputs(self._reporting, self._options, self._person, self._on_room, self._listing)
             try:
                 feed = await self._feed_after_past()
                 if feed is None:
@@ -121,6 +120,7 @@ class _Command:
                 stream=outputs.stream,
                 tally=past.tally if past is not None else None,
                 show=self._show,
+                echo=self._person.narrate(self._options),
             )
             if self._report.begin(self._sources, self._options):
                 self._options = replace(self._options, timings=True)  # noted; only --timings makes them columns

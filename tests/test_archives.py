@@ -23,6 +23,7 @@ from warcio.archiveiterator import ArchiveIterator
 from fetchall import Options, Result, fetch_all
 from fetchall.captures import Capture
 from fetchall.errors import MissingExtra
+from fetchall.listing import Listing, reading_of
 from fetchall.records import Answer, ErrorType, Fault, Timings
 from fetchall.rows import Columns
 from fetchall.sinks import Ending, check_installed, form_of, make
@@ -595,7 +596,7 @@ def test_archives_are_synced_before_their_rows(tmp_path: Path, monkeypatch: pyte
 
     names = [str(tmp_path / name) for name in ("a.jsonl", "a.warc.gz", "a.har")]
     reporting = Reporting(output=tuple(names), quiet=True)
-    outputs = Outputs(reporting, Options(), Person(reporting), lambda: None)
+    outputs = Outputs(reporting, Options(), Person(reporting), lambda: None, Listing((), reading_of(reporting)))
     assert outputs.journal is not None
     outputs.begin(None, Options())
     synced: list[str] = []
