@@ -22,7 +22,8 @@ from fetchall.retry import USUAL, RetryOn, parse_retry_on
 from fetchall.tags import parse_tags
 from fetchall.units import Codes, parse_codes, parse_rate, parse_size
 
-_token = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""What a method and a header's name are made of (RFC 9110 section 5.6.2)."""
 Failures = frozenset[int | str]
 """Error types and statuses; none: all failures."""
 Kind = Literal["flag", "switch", "value", "many", "optional"]
@@ -759,7 +760,7 @@ class Reporting:
 
 def refused_method(method: str) -> str | None:
     """Why a method can't be sent (RFC 9110 section 9.1, and 5.6.2 for a token); None: it can."""
-    if not _token(method):
+    if not TOKEN.fullmatch(method):
         return f"{method[:40]!a} is no method: write one word, such as POST"
     return "CONNECT asks a proxy for a tunnel: see --proxy" if method.upper() == "CONNECT" else None
 

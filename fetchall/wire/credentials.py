@@ -15,6 +15,7 @@ from functools import lru_cache
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from fetchall.errors import InvalidOptions
+from fetchall.options import TOKEN
 from fetchall.records import ErrorType, Fault
 from fetchall.urls import Target
 from fetchall.wire.netrc import NetrcMap
@@ -37,7 +38,6 @@ CONTENT = frozenset({"content-encoding", "content-language", "content-location",
 FRAMING = frozenset({"content-length", "transfer-encoding"})
 """Written by whoever writes the body: another word on them would let a request run into the next one."""
 
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _UNSENDABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 _NO_HOST = re.compile(r"[\s/@?#,]")
 _PREPARED = 1024
@@ -208,10 +208,10 @@ def next_request(status: int, method: str, has_body: bool) -> tuple[str, bool]:
 
 
 def _bad_name(name: str) -> str | None:
-    if _NAME.fullmatch(name):
+    if TOKEN.fullmatch(name):
         return None
     # No more than the beginning: what follows a blank may be a token whose colon was forgotten.
-    start = _NAME.match(name)
+    start = TOKEN.match(name)
     which = f"the name that begins with {start[0]!r}" if start else "a name"
     return f"{which} has a character that no header's name has: write letters, digits and !#$%&'*+-.^_`|~ alone"
 

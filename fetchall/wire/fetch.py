@@ -19,6 +19,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from fetchall.records import Answer, ErrorType, Fault, Timings
+from fetchall.retry import IDEMPOTENT
 from fetchall.urls import Target
 from fetchall.wire.bandwidth import Bandwidth, Metered
 from fetchall.wire.body import Keeper, receive
@@ -35,8 +36,6 @@ from fetchall.wire.recording import Record, Recording, begin, end
 from fetchall.wire.wiring import Wiring
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
-"""RFC 9110 section 9.2.2."""
 BODILESS = frozenset({204, 304})
 """RFC 9110 section 6.4.1; 1xx never get here."""
 _VERSIONS = {(1, 1): "1.1", (1, 0): "1.0"}
