@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import gc
 import os
-import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
@@ -263,22 +262,11 @@ def _pieces(name: str, value: str) -> Sequence[str]:
     return [content]
 
 
-def _occupy_standard_descriptors() -> None:
-    """Where stdin, stdout or stderr was closed, its number would go to the next file or socket."""
-    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
-        continue
-    os.close(descriptor)
-
-
 command = _command()
 
 
 def main() -> NoReturn:
-    """The console script."""
-    _occupy_standard_descriptors()
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        # Until a run has something to end in good order, Ctrl-C ends the process, as a shell expects it.
-        signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
+    """The command line, as one call; ends the process."""
     try:
         command.main(prog_name="fetchall")
     except FetchallError as error:  # nothing of the program's own escapes it; this is a slip of the command line

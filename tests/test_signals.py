@@ -149,3 +149,12 @@ def test_a_process_that_was_stopped_and_continued_fails_nothing(site: Site, tmp_
     process.communicate(timeout=30)
     assert process.returncode == 0
     assert {row["attempts"] for row in rows(tmp_path / "out.jsonl")} == {1}
+
+
+def test_ctrl_c_while_the_command_line_is_still_loading_ends_without_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nimport none_such\n")
+    heed_interrupts()
+    done = subprocess.run(
+        apart("--version"), cwd=ROOT, env=os.environ | {"PYTHONPATH": str(tmp_path)}, capture_output=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
