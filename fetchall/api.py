@@ -12,7 +12,7 @@ import dataclasses
 from collections import deque
 from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from fetchall import descriptors
 from fetchall.errors import InvalidOptions
@@ -21,6 +21,14 @@ from fetchall.records import Result
 from fetchall.run import Run
 from fetchall.source.feed import Feed, Urls, feed_of
 from fetchall.wire.session import Session
+
+if TYPE_CHECKING:
+    from fetchall.engines.crew import Crew
+    from fetchall.report import Sheaf
+    from fetchall.rows import Columns
+
+_SHEAVES = 64
+"""Sheaves of some hundred rows that may wait for their reader."""
 
 
 async def fetch_all(urls: Urls, options: Options | None = None, **changes: Any) -> list[Result]:
@@ -59,15 +67,16 @@ class _Handoff:
     """Results between the run and whoever reads them; bounded, so that a slow reader slows the run."""
 
     def __init__(self, bound: int) -> None:
-        self.ready: deque[Result] = deque()
+        self.ready: deque[Any] = deque()
+        """Results, or sheaves of rows."""
         self.waiter: asyncio.Future[None] | None = None
         self._bound = bound
         self.refused = False
         """The run was told that there is no room, and must be woken when there is."""
 
-    def put(self, result: Result) -> None:
+    def put(self, item: Any) -> None:
         """From the run."""
-        self.ready.append(result)
+        self.ready.append(item)
         self.notify()
 
     def notify(self) -> None:
@@ -90,17 +99,23 @@ class Stream:
     `stop()` begins nothing more; what is in flight still comes. `abandon()` gives that up too.
     """
 
-    def __init__(self, feed: Feed, options: Options) -> None:
+    def __init__(self, feed: Feed, options: Options, columns: Columns | None = None) -> None:
+        """With `columns`, and several processes: rows are made where they are fetched, and come by `sheaves`."""
         # First of all, since what the options can't be leaves a half-made object to `__del__`.
         self._task: asyncio.Task[None] | None = None
         if options.auto:
             options = dataclasses.replace(options, concurrency=descriptors.allowed(options.concurrency))
         self._options = options
+        self._columns = columns
         self._session = Session(options)
+        if options.processes > 1:
+            from fetchall.engines.charter import charter_of
+
+            charter_of(options, columns, self._session.jar)  # said here what can't be
         self._feed = feed
         # Nothing that runs refers to this object: dropping it is leaving early.
-        self._handoff = _Handoff(2 * options.concurrency + 64)
-        self._run: Run | None = None
+        self._handoff = _Handoff(2 * options.concurrency + 64 if columns is None else _SHEAVES)
+        self._run: Run | Crew | None = None
 
     def __repr__(self) -> str:
         return f"<Stream {len(self._handoff.ready)} results ready, {self._run!r}>"
@@ -112,12 +127,22 @@ class Stream:
         ready = self._handoff.ready
         if not ready:
             await self._more()
-        result = ready.popleft()
+        result: Result = ready.popleft()
         self._took()
         return result
 
     async def batches(self) -> AsyncIterator[list[Result]]:
         """The same results in lists: whatever has finished since the last list was taken."""
+        async for batch in self._batches():
+            yield batch
+
+    async def sheaves(self) -> AsyncIterator[Sheaf]:
+        """The rows of several processes, as they were made there."""
+        async for batch in self._batches():
+            for sheaf in batch:
+                yield sheaf
+
+    async def _batches(self) -> AsyncIterator[list[Any]]:
         ready = self._handoff.ready
         while True:
             if not ready:
@@ -203,7 +228,12 @@ class Stream:
 
     def _start(self) -> asyncio.Task[None]:
         handoff = self._handoff
-        self._run = Run(self._feed, self._options, self._session, handoff.put, handoff.room)
+        if self._options.processes > 1:
+            from fetchall.engines.crew import Crew
+
+            self._run = Crew(self._feed, self._options, self._session, handoff.put, handoff.room, self._columns)
+        else:
+            self._run = Run(self._feed, self._options, self._session, handoff.put, handoff.room)
         task = asyncio.create_task(self._run.go())
         task.add_done_callback(lambda _: handoff.notify())
         return task

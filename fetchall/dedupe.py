@@ -78,18 +78,25 @@ class Duplicates:
     def __init__(self) -> None:
         self._seen = Seen()
         self._waiting: dict[bytes, list[Request]] = {}
+        """The first, and those that wait for it."""
         self.held = 0
 
     def __repr__(self) -> str:
         return f"<Duplicates {len(self._waiting)} under way, {self.held} held>"
 
     def first(self, key: bytes, request: Request) -> bool | Result:
-        """True: go and fetch it. False: its twin is under way, and `finished` will give it. A result: it is known."""
+        """
+        True: go and fetch it. False: its twin is under way, and `finished` will give it. A result: it is known.
+
+        The first itself may come again, where whoever had it in hand did not live to finish it.
+        """
         if self._seen.add(key):
-            self._waiting[key] = []
+            self._waiting[key] = [request]
             return True
         twins = self._waiting.get(key)
         if twins is not None:
+            if twins[0].index == request.index:
+                return True
             twins.append(request)
             self.held += 1
             return False
@@ -98,9 +105,13 @@ class Duplicates:
         result: Result = pickle.loads(known)
         return copy_for(request, result)
 
+    def is_under_way(self, key: bytes) -> bool:
+        """Whether the first of a kind was let through here, and is not finished."""
+        return key in self._waiting
+
     def finished(self, key: bytes, result: Result) -> list[Result]:
         """The results of all that waited for this one."""
-        twins = self._waiting.pop(key)
+        twins = self._waiting.pop(key)[1:]
         self.held -= len(twins)
         self._seen.put(key, pickle.dumps(result, pickle.HIGHEST_PROTOCOL))
         return [copy_for(twin, result) for twin in twins]

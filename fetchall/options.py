@@ -8,6 +8,7 @@ Knows nothing of click: `cli.py` makes the command line, the environment and the
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -121,10 +122,26 @@ def parse_concurrency(text: str) -> Any:
     return int(text)
 
 
+def parse_processes(text: str) -> Any:
+    """How many processes: from 1 to `MAX_PROCESSES`, or `auto`."""
+    if text == AUTO:
+        return AUTO
+    if not (text.isascii() and text.isdigit() and len(text) < 9 and 1 <= int(text) <= MAX_PROCESSES):
+        raise ValueError(f"{text[:20]!r} is not a number from 1 to {MAX_PROCESSES}, nor auto")
+    return int(text)
+
+
+def usable_cores() -> int:
+    """The cores that this process may run on."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+
+
 AUTO: Any = "auto"
 """As `Options.concurrency`: the number is found while the run goes on."""
 MOST_AUTO = 1_000
 """The most that it may find: what one process can serve, and beyond what most servers like."""
+MAX_PROCESSES = 256
 MAX_CONCURRENCY = 65_535
 """As curl's --parallel-max: there are no more local ports for one address."""
 MAX_ROW_BODY = 10 * 1024**2
@@ -156,6 +173,14 @@ class Options:
         group=POLITENESS,
         metavar="N|auto",
         parse=parse_concurrency,
+    )
+    processes: int = _option(
+        1,
+        "--processes",
+        help="Processes that share the list, the rows in one output as ever; auto: one for each core.",
+        group=POLITENESS,
+        metavar="N|auto",
+        parse=parse_processes,
     )
     auto: bool = False
     """The number in flight is found; `concurrency` is the most that it may be. `concurrency="auto"` sets both."""
@@ -547,6 +572,11 @@ class Options:
         if wish == AUTO:
             object.__setattr__(self, "auto", True)
             object.__setattr__(self, "concurrency", MOST_AUTO)
+        many: object = self.processes
+        if many == AUTO:
+            object.__setattr__(self, "processes", min(usable_cores(), MAX_PROCESSES))
+        if not (isinstance(self.processes, int) and 1 <= self.processes <= MAX_PROCESSES):
+            raise InvalidOptions(f"processes is {self.processes!r}: from 1 to {MAX_PROCESSES}, or auto")
         if not (isinstance(self.concurrency, int) and 1 <= self.concurrency <= MAX_CONCURRENCY):
             raise InvalidOptions(f"concurrency is {self.concurrency!r}: from 1 to {MAX_CONCURRENCY}, or auto")
         if self.method is not None and (reason := refused_method(self.method)):
@@ -580,6 +610,10 @@ class Options:
     def without_files(self) -> Options:
         """The same requests, without what is stored of their answers beside the rows."""
         return dataclasses.replace(self, bodies=None, name=None, no_clobber=False, dedupe_bodies=False, recorder=None)
+
+    def one_at_a_time(self) -> Options:
+        """The same requests one after the other, here, and nothing of their answers stored."""
+        return dataclasses.replace(self.without_files(), concurrency=1, processes=1)
 
     @property
     def choice(self) -> Choice | None:

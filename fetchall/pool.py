@@ -76,7 +76,7 @@ class Pool(Generic[J]):
         self._ungated = ungated
         self._room = room
         self._held = held
-        self._look_ahead = max(look_ahead, 2 * concurrency)
+        self.look_ahead = max(look_ahead, 2 * concurrency)
         self._idle: deque[asyncio.Future[J | None]] = deque()
         self._hungry = asyncio.Event()
         self._exhausted = False
@@ -164,7 +164,8 @@ class Pool(Generic[J]):
                     await self._turn(job, task)
                 finally:
                     self.permits.release()
-                if self._idle:
+                # Those whose permits are withheld idle anyway: whoever ended a job takes the next one itself.
+                if len(self._idle) > self._concurrency - self.allowed:
                     self.wake()
                 elif schedule.waiting < self.allowed:
                     self._feed_more()
@@ -221,7 +222,7 @@ class Pool(Generic[J]):
         if self._exhausted or not self._room():
             return 0
         idle = self._idle and self._schedule.in_flight < self.allowed
-        bound = self._look_ahead if idle else self.allowed
+        bound = self.look_ahead if idle else self.allowed
         return max(0, min(bound - self._schedule.waiting - self._held(), self._concurrency))
 
     def _feed_more(self) -> None:

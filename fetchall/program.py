@@ -20,6 +20,7 @@ from fetchall.api import Stream
 from fetchall.checkpoints import Checkpoints
 from fetchall.errors import InvalidOptions, MissingExtra, ResumeError, SinkError, SourceError
 from fetchall.listing import Listing, reading_of
+from fetchall.loops import loop_factory
 from fetchall.options import Options, Reporting
 from fetchall.outputs import Outputs
 from fetchall.person import Person, let_go_of_stdout, tuned_words, words
@@ -48,7 +49,7 @@ def run(sources: Sequence[str], options: Options, reporting: Reporting) -> int:
 
             tell_plan(sources, options, reporting)
             return OK
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
             return runner.run(_Command(sources, options, reporting, person).go())
     except (InvalidOptions, MissingExtra) as error:
         person.complain(str(error))
@@ -66,14 +67,6 @@ def run(sources: Sequence[str], options: Options, reporting: Reporting) -> int:
     finally:
         person.end_bar()
         let_go_of_stdout()
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        from uvloop import new_event_loop
-    except ImportError:
-        return None
-    return new_event_loop
 
 
 class _Command:
@@ -194,7 +187,7 @@ class _Command:
         tally = Tally()
         self._person.start_bar(self._listing.total(), "one at a time")
         started = time.monotonic()
-        async with Stream(self._listing.feed(), replace(self._options.without_files(), concurrency=1)) as self._stream:
+        async with Stream(self._listing.feed(), self._options.one_at_a_time()) as self._stream:
             async for batch in self._stream.batches():
                 for result in batch:
                     tally.add(result)
@@ -208,9 +201,13 @@ class _Command:
         self._started = time.monotonic()
         replay = self._replay(report)
         try:
-            async with Stream(feed, replace(self._options, recorder=self._outputs.recorder)) as self._stream:
-                async for batch in self._stream.batches():
-                    report.add(batch)
+            options = replace(self._options, recorder=self._outputs.recorder)
+            made = options.processes > 1 and not report.wants_results
+            async with Stream(feed, options, self._outputs.columns if made else None) as stream:
+                self._stream = stream
+                add: Callable[[Any], None] = report.add_made if made else report.add
+                async for batch in stream.sheaves() if made else stream.batches():
+                    add(batch)
                     if report.full:
                         await report.catch_up()
                     if replay is not None and replay.done():

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
 
 T = TypeVar("T")
@@ -30,6 +31,9 @@ def light(record: type[T]) -> type[T]:
     made, written = scope["__init__"], record.__init__
     made.__defaults__, made.__annotations__ = written.__defaults__, written.__annotations__
     record.__init__ = made  # type: ignore[method-assign]
+    # Pickled as a call of that: a fifth of what the fields one by one take.
+    values = attrgetter(*names)
+    record.__reduce__ = lambda self: (record, values(self))  # type: ignore[method-assign]
     return record
 
 

@@ -10,12 +10,14 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
+from typing import NamedTuple
 
 from fetchall.options import Options
 from fetchall.records import Result, Summary, Timing
 from fetchall.rows import Columns, Row
-from fetchall.sinks import Ending, Narrator, Sink
+from fetchall.sinks import Ending, Narrator, ResultReader, Sink
 from fetchall.sinks.outlet import StandardStream
 from fetchall.tally import Tally
 
@@ -23,6 +25,13 @@ _AT_ONCE = 500
 """Old rows that are written before the loop gets its turn: a few milliseconds."""
 REFRESH = 0.1
 """Seconds between two looks of the bar."""
+
+
+class Sheaf(NamedTuple):
+    """Rows that were made where they were fetched, and what they add up to."""
+
+    rows: list[Row]
+    tally: Tally
 
 
 class Report:
@@ -73,16 +82,30 @@ class Report:
 
     def add(self, results: Sequence[Result]) -> None:
         """Count results and write their rows; raises OSError where an output can't be written."""
-        rows = [Row(result, self._columns) for result in results]
-        # What the first sink has, which is the journal where there is one, counts; so the two agree whatever fails.
-        behind = [sink for sink in self._sinks[:1] if sink.write(rows)]
-        count = self.tally.add
-        for result in results:
-            count(result)
-        self._behind = behind + [sink for sink in self._sinks[1:] if sink.write(rows)]
+        self._write([Row(result, self._columns) for result in results], partial(self._count, results))
         if self._echo is not None:
             for result in results:
                 self._echo(result)
+
+    def add_made(self, sheaf: Sheaf) -> None:
+        """Rows that were made, and counted, elsewhere; see `add`."""
+        self._write(sheaf.rows, partial(self.tally.merge, sheaf.tally))
+
+    @property
+    def wants_results(self) -> bool:
+        """Whether somebody reads results, so that rows are not enough."""
+        return self._echo is not None or any(isinstance(sink, (Narrator, ResultReader)) for sink in self._sinks)
+
+    def _count(self, results: Sequence[Result]) -> None:
+        count = self.tally.add
+        for result in results:
+            count(result)
+
+    def _write(self, rows: Sequence[Row], count: Callable[[], None]) -> None:
+        # What the first sink has, which is the journal where there is one, counts; so the two agree whatever fails.
+        behind = [sink for sink in self._sinks[:1] if sink.write(rows)]
+        count()
+        self._behind = behind + [sink for sink in self._sinks[1:] if sink.write(rows)]
         if self._show is not None and (now := time.monotonic()) - self._shown_at >= REFRESH:
             self._shown_at = now
             self._show(self.tally)

@@ -22,9 +22,9 @@ from fetchall.journey import Journey
 from fetchall.options import Clock, Options
 from fetchall.outcome import note_try, result_of, unsendable, unsent
 from fetchall.pool import LoopClock, Pool
-from fetchall.records import Answer, ErrorType, Fault, Hop, Request, Result
+from fetchall.records import Answer, ErrorType, Fault, Hop, Origin, Request, Result
 from fetchall.retry import IDEMPOTENT, RETRYABLE_ERRORS, RetryPolicy, asked_wait, backoff, worth_retrying
-from fetchall.schedule import Limits, Schedule
+from fetchall.schedule import Limits, Schedule, Signal
 from fetchall.source.feed import Feed
 from fetchall.tags import respecting
 from fetchall.urls import follow, parse
@@ -181,7 +181,7 @@ class Run:
             raise
         except Exception as error:
             answer = Answer(fault=Fault(ErrorType.INTERNAL, f"{type(error).__name__}: {error}", retryable=False))
-        now = self._clock.now()
+        now, left = self._clock.now(), journey.origin
         if options.respect_tags and answer.status not in REDIRECTS:
             answer = respecting(answer, options.respect_tags, options.user_agent)
         if journey.record is not None and options.recorder is not None:
@@ -194,14 +194,14 @@ class Run:
             if self._bodies.lost is not None:
                 raise self._bodies.lost
         if answer.fault is not None and (at := self._excused(journey, answer.fault, stops, now)) is not None:
-            self._schedule.done(journey.origin, now)
+            self._schedule.done(left, now)
             journey.unbegin()
             journey.due_at = at
-            self._schedule.again(journey, now, at)
+            self._again(journey, left, now, at)
             return
         if self._tuner is not None:
             self._learn(self._tuner, answer, now, started)
-        self._schedule.done(journey.origin, now, signal_of(answer, time.time()))
+        self._done(left, now, signal_of(answer, time.time()))
         self._decide(journey, answer, now)
 
     def _excused(self, journey: Journey, fault: Fault, stops: int, now: float) -> float | None:
@@ -248,11 +248,12 @@ class Run:
         if fault is None and answer.status in REDIRECTS and self._options.location:
             location = answer.header(b"location")
             if location:
+                left = journey.origin
                 fault = self._follow(journey, answer, location)
                 if fault is None:
                     journey.last = answer, None
                     journey.due_at = now
-                    self._schedule.again(journey, now)
+                    self._again(journey, left, now)
                     return
         if self._try_again(journey, answer, fault, now):
             return
@@ -302,10 +303,18 @@ class Run:
         self._bodies.drop(journey)
         journey.last = answer, fault
         journey.under_way = False
-        journey.origin = journey.home.origin
+        left, journey.origin = journey.origin, journey.home.origin
         journey.due_at = now + wait
-        self._schedule.again(journey, now, now + wait)
+        self._again(journey, left, now, now + wait)
         return True
+
+    def _done(self, origin: Origin, now: float, signal: Signal) -> None:
+        """A hop is over; what it said about its origin."""
+        self._schedule.done(origin, now, signal)
+
+    def _again(self, journey: Journey, left: Origin, now: float, at: float | None = None) -> None:
+        """The next hop, or another attempt from `at` on; the hop before was at `left`."""
+        self._schedule.again(journey, now, at)
 
     def _finish(self, journey: Journey, answer: Answer, fault: Fault | None) -> None:
         result = result_of(journey, answer, fault, self._options, self._accepted)

@@ -154,6 +154,22 @@ class Schedule(Generic[J]):
             heappop(timed)
         return max(timed[0][0], self._due) if timed else None
 
+    @property
+    def ready(self) -> bool:
+        """Whether some job waits for its turn alone: for a place on the wire, or for the rate of all."""
+        return bool(self._ready)
+
+    def set_rate(self, rate: float) -> None:
+        """So many starts a second from now on, of all origins together."""
+        self._rate = Pace.at_rate(rate)
+
+    def hear(self, origin: Origin, now: float, signal: Signal) -> None:
+        """What somebody else's hop at an origin said about it."""
+        lane = self._lanes.get(origin) or self._new_lane(origin)
+        self._heed(lane, now, signal)
+        if lane.at > now:
+            self._place(lane, now)
+
     def open(
         self, origin: Origin, now: float, *, check: Callable[[J], Fault | None] | None, interval: float | None
     ) -> None:

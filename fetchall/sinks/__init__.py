@@ -70,6 +70,13 @@ class Narrator(Protocol):
         """Results of the pass that fetches one at a time, before any row; they are no rows themselves."""
 
 
+@runtime_checkable
+class ResultReader(Protocol):
+    """What a sink has as well for which a row's keys and values are not enough: `Row.result` must be there."""
+
+    reads_results: bool
+
+
 FORMS: dict[str, str] = {
     ".json": "json",
     ".jsonl": "jsonl",

@@ -17,6 +17,8 @@ from fetchall.terminal import line
 class Readable:
     """See `Sink`; `width` gives the columns there are, None where lines are not cut."""
 
+    reads_results = True
+
     def __init__(self, outlet: Outlet, *, color: bool, width: Callable[[], int | None]) -> None:
         self._outlet = outlet
         self._color = color

@@ -29,13 +29,13 @@ class Bandwidth:
     """
 
     def __init__(self, rate: float) -> None:
-        self._rate = rate
+        self.rate = rate
         self._due = 0.0
 
     async def pay(self, count: int) -> None:
         """Wait until so many bytes more fit the rate."""
         now = monotonic()
-        self._due = max(self._due, now) + count / self._rate
+        self._due = max(self._due, now) + count / self.rate
         if self._due - now > _GRAIN:
             await asyncio.sleep(self._due - now)
 

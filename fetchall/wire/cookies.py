@@ -99,6 +99,14 @@ class Cookies:
         for cookie in cookies:
             self._loaded.setdefault(cookie.domain, {})[cookie.key] = cookie
 
+    def merge(self, other: Cookies) -> None:
+        """Take in a jar that began as this one did, and was used for other origins, or later."""
+        for domain, jar in self._loaded.items():
+            kept = other._loaded.get(domain, {})
+            self._loaded[domain] = {key: cookie for key, cookie in jar.items() if key in kept}
+        for origin, jar in other._jars.items():
+            self._keep(origin, jar)
+
     def save(self, path: Path) -> None:
         """Write all that are still good as a cookies.txt that only its owner can read; SinkError where that fails."""
         lines = ["# Netscape HTTP Cookie File", "# Whoever has these can act as you: keep the file private.", ""]

@@ -80,6 +80,11 @@ class Fetcher:
         # A guard can't tell a proxy from a target, so what goes through proxies has a connector of its own.
         self._proxied = self._session(None) if wiring.proxies.any else self._direct
 
+    def limit_rate(self, rate: float) -> None:
+        """So many bytes a second from now on, for all bodies together."""
+        assert self._bandwidth is not None
+        self._bandwidth.rate = rate
+
     async def close(self) -> None:
         """Close every connection, now."""
         self._deadlines.close()

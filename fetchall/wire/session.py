@@ -54,7 +54,8 @@ class Session:
             robots.check_installed()
         self.body = _body(options)
         """What requests send that bring no body of their own."""
-        self._cookies = _cookies(options)
+        self.jar = _cookies(options)
+        """The cookies of the run; None: it keeps none."""
         self._credentials = _credentials(options)
         self._proxies = Proxies(proxy=options.proxy, noproxy=options.noproxy, environ=environ)
         self._tls = _tls(options)
@@ -67,7 +68,7 @@ class Session:
 
     def head(self, target: Target, home: Target | None, request: Request, *, body: bool) -> Head:
         """Everything that goes into a request's head; see `Credentials.headers`."""
-        cookies = self._cookies.for_target(target) if self._cookies is not None else None
+        cookies = self.jar.for_target(target) if self.jar is not None else None
         return self._credentials.headers(target, home, request.headers, body=body, cookies=cookies)
 
     def record(self, request: Request) -> Record:
@@ -80,10 +81,10 @@ class Session:
 
     def keep_cookies(self, target: Target, answer: Answer) -> None:
         """Take in what the server set, where the jar is on."""
-        if self._cookies is not None and answer.headers:
+        if self.jar is not None and answer.headers:
             values = [value for name, value in answer.headers if name.lower() == b"set-cookie"]
             if values:
-                self._cookies.store(target, values)
+                self.jar.store(target, values)
 
     def home_after(self, home: Target | None, target: Target) -> Target | None:
         """See `Credentials.home_after`."""
@@ -96,8 +97,12 @@ class Session:
     async def close(self) -> None:
         """Close every connection; write the cookie jar where one was named (`SinkError`)."""
         await self._fetcher.close()
-        if self._cookies is not None and self._options.cookie_jar:
-            self._cookies.save(Path(self._options.cookie_jar))
+        self.save_jar()
+
+    def save_jar(self) -> None:
+        """Write the cookie jar where one was named; raises `SinkError`."""
+        if self.jar is not None and self._options.cookie_jar:
+            self.jar.save(Path(self._options.cookie_jar))
 
     def _wired(self) -> Fetcher:
         options = self._options
