@@ -9,8 +9,9 @@ Where nothing of that kind was asked for, and the site refused nobody, what has 
 
 from __future__ import annotations
 
+import re
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from fetchall.dealing import share_of, site_of
 from fetchall.records import Request
@@ -23,6 +24,8 @@ MOST_HELD = 100_000
 """Sites that are remembered for not being shared out; of more, nothing is shared out any longer."""
 DEADLY = 2
 """Deaths after which a request that was out each time is suspected, and goes out alone."""
+
+_head = re.compile(r"https?://[A-Za-z0-9.-]+(?::[0-9]+)?").fullmatch
 
 
 class _Hand:
@@ -49,6 +52,8 @@ class Dealer:
     def __init__(self, hands: int, *, splits: bool) -> None:
         self._hands = [_Hand() for _ in range(hands)]
         self._owners: dict[str, int] = {}
+        self._heads: dict[str, int] = {}
+        """The hand of what stands before a URL's path, for a look there is a tenth of finding out the site."""
         self._splits = splits
         self.held: set[str] = set()
         """Sites that only their owners fetch."""
@@ -76,12 +81,17 @@ class Dealer:
         self._owners[site] = found = len(self._owners) % len(self._hands)
         return found
 
-    def add(self, requests: Iterable[Request]) -> None:
+    def add(self, requests: Sequence[Request]) -> None:
         """Requests of the list, in its order."""
-        hands, owner = self._hands, self.owner
+        hands, heads = self._hands, self._heads
         for request in requests:
-            hands[owner(site_of(request.url))].shared.append(request)
-            self.waiting += 1
+            url = request.url
+            end = url.find("/", 8)
+            slot = heads.get(url[:end]) if end > 0 else None
+            if slot is None:
+                slot = self._owner_of(url, end)
+            hands[slot].shared.append(request)
+        self.waiting += len(requests)
 
     def take(self, slot: int, most: int) -> list[Request]:
         """At most so many requests for a hand, which from now on has them."""
@@ -98,7 +108,7 @@ class Dealer:
             if not found and self._splits:
                 found = self._share(most)
         self.waiting -= len(found)
-        hand.out.update((request.index, request) for request in found)
+        hand.out.update([(request.index, request) for request in found])
         return found
 
     def done(self, slot: int, indices: Iterable[int]) -> None:
@@ -145,6 +155,15 @@ class Dealer:
             for queue in (hand.again, hand.whole, hand.shared, hand.suspects):
                 queue.clear()
         self.waiting = 0
+
+    def _owner_of(self, url: str, end: int) -> int:
+        """The hand of a URL whose scheme and host are not known by heart, and are from now on."""
+        slot = self.owner(site_of(url))
+        if end > 0 and _head(url[:end]):
+            if len(self._heads) >= SITES:
+                self._heads.clear()
+            self._heads[url[:end]] = slot
+        return slot
 
     def _share(self, most: int) -> list[Request]:
         """Of what has piled up most, as much as leaves its owner the larger half."""
