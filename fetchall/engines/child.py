@@ -111,8 +111,6 @@ class Child:
     def _heed(self, orders: Orders) -> None:
         hand = self._hand
         assert hand is not None
-        if orders == Orders():
-            self._inbox.end()
         if orders.abandon:
             hand.abandon()
         elif orders.stop:

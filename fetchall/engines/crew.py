@@ -238,7 +238,7 @@ class Crew:
         if self._ended.done():
             return
         if self._exhausted and self._dealer.idle and not self._stopped:
-            self._give_up(Orders())
+            self.stop()
         if self._stopped and all(member.over for member in self._members):
             self._end()
             return

@@ -170,9 +170,9 @@ class Dealer:
         hand = max(self._hands, key=lambda hand: len(hand.shared))
         pile = hand.shared
         found: list[Request] = []
-        if len(pile) < PILE:
-            return found
-        for _ in range(min(most, len(pile) // 2)):
+        most = min(most, len(pile) // 2)
+        # What is held moves out of the way as it is met, once.
+        while len(found) < most and len(pile) >= PILE:
             request = pile.popleft()
             if self.held and site_of(request.url) in self.held:
                 hand.whole.append(request)

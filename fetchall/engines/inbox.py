@@ -26,7 +26,6 @@ class Inbox:
         self._hungry = hungry
         self._ready: deque[Request] = deque()
         self._taken = 0
-        self._ended = False
         self._waiter: asyncio.Future[None] | None = None
 
     def __repr__(self) -> str:
@@ -45,18 +44,12 @@ class Inbox:
     def put(self, requests: Iterable[Packed]) -> None:
         """These came."""
         self._ready.extend(each if isinstance(each, Request) else Request(each[1], each[0]) for each in requests)
-        self._notify()
-
-    def end(self) -> None:
-        """No more will come."""
-        self._ended = True
-        self._notify()
+        if self._ready and self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     async def take(self, wanted: int) -> list[Request]:
         """See `Feed`."""
         while not self._ready:
-            if self._ended:
-                return []
             self._hungry()
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
@@ -67,7 +60,3 @@ class Inbox:
     def close(self) -> None:
         """See `Feed`."""
         self._ready.clear()
-
-    def _notify(self) -> None:
-        if self._waiter is not None and not self._waiter.done() and (self._ready or self._ended):
-            self._waiter.set_result(None)

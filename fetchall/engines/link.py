@@ -51,6 +51,8 @@ class Link:
 
     def drain(self, most: int = 0) -> None:
         """Wait, and let the loop wait, until no more than so many bytes are held."""
+        if self._closed:
+            return
         poll = select.poll()
         poll.register(self._socket, select.POLLOUT)
         while self.pending > most and not self._deaf:

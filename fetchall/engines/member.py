@@ -111,7 +111,7 @@ class Member:
             each.clear()
 
     def send(self, message: Orders) -> None:
-        """Tell it at once; `Orders()` that all is done."""
+        """Tell it at once."""
         if not self.over:
             self._link.send(message)
 

@@ -54,7 +54,7 @@ class Twins(NamedTuple):
 
 
 class Orders(NamedTuple):
-    """From the parent to a child. Without any, all is done, and the child ends."""
+    """From the parent to a child."""
 
     requests: tuple[Packed, ...] = ()
     journeys: tuple[bytes, ...] = ()
@@ -68,6 +68,7 @@ class Orders(NamedTuple):
     heard: tuple[tuple[Origin, Signal], ...] = ()
     """What others learned of origins."""
     stop: bool = False
+    """Begin nothing more, and end when what is under way is done."""
     abandon: bool = False
 
 
