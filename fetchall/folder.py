@@ -60,8 +60,14 @@ class Folder:
                 descriptor = os.open(name, _NEW, 0o666, dir_fd=self._descriptor)
             except FileExistsError:
                 continue
-            lock(descriptor)
-            return descriptor, name
+            try:
+                lock(descriptor)
+                if os.fstat(descriptor).st_nlink:
+                    return descriptor, name
+            except BlockingIOError:
+                pass
+            # Another process that begins now took it, before it was locked, for one that a killed run left.
+            os.close(descriptor)
 
     def remove(self, name: str) -> None:
         """A begun file is not wanted."""

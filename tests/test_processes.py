@@ -8,6 +8,9 @@ import os
 import pickle
 import signal
 import sqlite3
+import subprocess
+import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,8 +21,8 @@ import pytest
 from fetchall import ErrorType, InvalidOptions, Options, Request, Result, fetch_all, stream
 from tests import command
 from tests.faults import FaultServer
-from tests.kin import HERE, alive, children, kill_client, workers
-from tests.resuming import Site, rows
+from tests.kin import HERE, alive, kill_client, workers
+from tests.resuming import ANSWER, Site, rows
 
 pytestmark = pytest.mark.skipif(not HERE, reason="looks for processes in /proc")
 
@@ -57,7 +60,9 @@ async def test_every_url_has_one_row_in_input_order(servers: FaultServer) -> Non
 
 
 async def test_requests_of_their_own_kind_arrive_as_they_are(servers: FaultServer) -> None:
-    request = Request(servers.url("/bytes/3"), method="PUT", headers=(("X-Own", "1"),), body=b"\x00data", input={"id": 5})
+    request = Request(
+        servers.url("/bytes/3"), method="PUT", headers=(("X-Own", "1"),), body=b"\x00data", input={"id": 5}
+    )
     (result,) = await fetch_all([request], processes=2)
     assert result.request == request
     (seen,) = servers.seen.requests
@@ -109,6 +114,33 @@ async def test_a_site_that_dominates_is_shared_out_where_nothing_is_limited_ther
         found = sorted([result.index async for result in results])
     assert found == list(range(4_000))
     assert servers.seen.connections > 10  # one process alone has ten places
+
+
+async def test_what_refuses_is_left_to_its_owner_lines_and_hops_alike(servers: FaultServer) -> None:
+    """The others hear of it too: what they had of that site waits as long as it asked for."""
+    urls = [servers.url(f"/retry-after?value=1&fail=1&{number}", HOSTS[0]) for number in range(1_500)]
+    results = await fetch_all(urls, processes=2, concurrency=10)
+    assert {result.status for result in results} == {200}
+    first, *later = sorted(request.at for request in servers.seen.requests)
+    under_way = [at for at in later if at < first + 0.5]
+    paused = [at for at in later if first + 0.5 <= at < first + 0.95]
+    assert len(under_way) <= 1_000
+    assert not paused
+
+
+async def test_the_number_in_flight_is_found_by_each_and_added_up(servers: FaultServer) -> None:
+    urls = [servers.url(f"/delay/0.01?{number}", HOSTS[number % 6]) for number in range(600)]
+    async with stream(urls, processes=2, concurrency="auto") as results:
+        found = [result.status async for result in results]
+        assert 8 < results.concurrency <= 1_000
+    assert found == [200] * 600
+
+
+async def test_bandwidth_is_for_all_together_and_whoever_reads_alone_has_all(servers: FaultServer) -> None:
+    started = time.monotonic()
+    await fetch_all([servers.url("/bytes/300000", HOSTS[0])], processes=2, limit_rate=300_000)
+    await fetch_all([servers.url("/bytes/150000", host) for host in HOSTS[:2]], processes=2, limit_rate=300_000)
+    assert time.monotonic() - started > 1.6
 
 
 async def test_two_equal_requests_are_one_whatever_site_they_lead_to(servers: FaultServer) -> None:
@@ -200,16 +232,28 @@ def test_a_killed_parent_leaves_no_process_and_resume_goes_on(site: Site, tmp_pa
     assert sorted(row["index"] for row in rows(tmp_path / "out.jsonl")) == list(range(6_001))
 
 
-def test_a_process_whose_loop_stands_still_ends_with_its_parent_all_the_same(site: Site, tmp_path: Path) -> None:
-    site.write(tmp_path / "urls.txt", "/hold/1", "/hold/2")
-    process = command.start("urls.txt", "--processes", "2", "-q", folder=tmp_path)
+def test_a_process_whose_loop_stands_still_ends_all_the_same_when_its_parent_is_gone() -> None:
+    code = "import threading, time; from fetchall.engines.child import watch; watch(1); time.sleep(60)"
+    started = time.monotonic()
+    assert subprocess.run([sys.executable, "-c", code], env=command.environment()).returncode == 1
+    assert time.monotonic() - started < 30
+
+
+def test_processes_heed_their_parent_alone(site: Site, tmp_path: Path) -> None:
+    """A service manager may signal all of them at once, but the first signal leaves what is in flight its grace."""
+    site.write(tmp_path / "urls.txt", "/last", "/hold")
+    process = command.start("urls.txt", "--processes", "2", "-q", "-o", "out.jsonl", "--grace", "1", folder=tmp_path)
     mine = workers(process.pid, 2)
-    command.until(lambda: site.counts["/hold/1"])
-    for worker in mine:
-        os.kill(worker, signal.SIGTERM)  # and no signal but the last resort ends one
-    process.kill()
+
+    def all_at_once() -> bytes:
+        for each in (*mine, process.pid):
+            os.kill(each, signal.SIGTERM)
+        return ANSWER
+
+    site.on["/last"] = all_at_once
     process.communicate()
-    command.until(lambda: not any(map(alive, mine)), seconds=2.0)
+    assert process.returncode == 143
+    assert [row["status"] for row in rows(tmp_path / "out.jsonl.part")] == [200]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=str)

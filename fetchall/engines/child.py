@@ -64,7 +64,7 @@ class Child:
         charter = await self._charter
         if charter is None:
             return
-        threading.Thread(target=_watch, args=(charter.parent,), daemon=True).start()
+        threading.Thread(target=watch, args=(charter.parent,), daemon=True).start()
         failure: BaseException | None = None
         jar = None
         try:
@@ -198,7 +198,7 @@ def _portable(error: BaseException) -> BaseException:
     return error
 
 
-def _watch(parent: int) -> None:
+def watch(parent: int) -> None:
     """End this process when the parent is gone, even where the loop stands still."""
     while os.getppid() == parent:
         time.sleep(_LOOK)

@@ -62,7 +62,11 @@ class Hand(Run):
         options, schedule = self._options, self._schedule
         if options.limit_rate and schedule.in_flight:
             return True
-        return schedule.ready and (options.rate is not None or schedule.in_flight >= self._pool.allowed)
+        if options.rate is None and self.has_place:
+            return False
+        # Without a place nobody looks at the clock: what is due by now is no less ready.
+        at = schedule.wake_at()
+        return schedule.ready or (at is not None and at <= self._clock.now())
 
     @property
     def has_place(self) -> bool:
