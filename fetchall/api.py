@@ -108,7 +108,7 @@ class Stream:
         self._options = options
         self._columns = columns
         self._session = Session(options)
-        if options.processes > 1:
+        if options.process_count > 1:
             from fetchall.engines.charter import charter_of
 
             charter_of(options, columns, self._session.jar)  # said here what can't be
@@ -228,7 +228,7 @@ class Stream:
 
     def _start(self) -> asyncio.Task[None]:
         handoff = self._handoff
-        if self._options.processes > 1:
+        if self._options.process_count > 1:
             from fetchall.engines.crew import Crew
 
             self._run = Crew(self._feed, self._options, self._session, handoff.put, handoff.room, self._columns)

@@ -613,7 +613,12 @@ class Options:
 
     def one_at_a_time(self) -> Options:
         """The same requests one after the other, here, and nothing of their answers stored."""
-        return dataclasses.replace(self.without_files(), concurrency=1, processes=1)
+        return dataclasses.replace(self.without_files(), concurrency=1)
+
+    @property
+    def process_count(self) -> int:
+        """How many processes there are: none that could have nothing on the wire."""
+        return min(self.processes, self.concurrency)
 
     @property
     def choice(self) -> Choice | None:

@@ -202,7 +202,7 @@ class _Command:
         replay = self._replay(report)
         try:
             options = replace(self._options, recorder=self._outputs.recorder)
-            made = options.processes > 1 and not report.wants_results
+            made = options.process_count > 1 and not report.wants_results
             async with Stream(feed, options, self._outputs.columns if made else None) as stream:
                 self._stream = stream
                 add: Callable[[Any], None] = report.add_made if made else report.add

@@ -66,7 +66,7 @@ async def test_requests_of_their_own_kind_arrive_as_they_are(servers: FaultServe
     (result,) = await fetch_all([request], processes=2)
     assert result.request == request
     (seen,) = servers.seen.requests
-    assert (seen.method, seen.body, seen.value("x-own")) == ("PUT", b"\x00data", "1")
+    assert (seen.method, seen.body, seen.value("x-own")) == ("PUT", request.body, "1")
 
 
 async def test_no_more_are_in_flight_than_allowed_in_all_and_a_lone_busy_process_gets_every_place(
@@ -99,6 +99,15 @@ async def test_a_hop_to_another_site_that_fails_is_tried_again_from_where_it_beg
     assert [(result.status, result.redirects) for result in results] == [(200, 1)] * 5
     assert sum(result.attempts for result in results) == 6
     assert sum(len(result.tries or ()) for result in results) == 6
+
+
+async def test_a_server_that_is_busy_beyond_four_at_once_refuses_nothing_with_four_per_host(
+    servers: FaultServer,
+) -> None:
+    """Row 108."""
+    urls = [servers.url("/busy?limit=4&ms=5")] * 100 + [servers.url("/bytes/3", host) for host in HOSTS[1:]] * 10
+    results = await fetch_all(urls, processes=3, concurrency=30, per_host=4, retries=0)
+    assert {result.status for result in results} == {200}
 
 
 async def test_the_rate_holds_in_sum(servers: FaultServer) -> None:
@@ -268,6 +277,46 @@ def test_a_signal_ends_all_in_good_order(site: Site, tmp_path: Path, number: sig
     assert "--resume" in done.err
     assert [row["index"] for row in rows(tmp_path / "out.json.part")] == [0]
     assert not any(map(alive, mine))
+
+
+async def test_a_process_that_stands_still_holds_up_none_of_the_others(servers: FaultServer) -> None:
+    urls = [servers.url(f"/bytes/100000?{number}", HOSTS[number % 2]) for number in range(400)]
+    even: list[int] = []
+    async with stream(urls, processes=2, concurrency=8, per_host=4, body=True) as results:
+        async for result in results:
+            if not even:
+                stopped = workers(os.getpid(), 2)[1]
+                os.kill(stopped, signal.SIGSTOP)
+            even += [result.index] if result.index % 2 == 0 else []
+            if len(even) == 200:
+                os.kill(stopped, signal.SIGCONT)
+    assert sorted(even) == list(range(0, 400, 2))
+
+
+def test_a_reader_that_is_slow_slows_the_run_and_loses_nothing(site: Site, tmp_path: Path) -> None:
+    site.write(tmp_path / "urls.txt", *(f"/{number}" for number in range(12_000)))
+    process = command.start("urls.txt", "--processes", "2", "--format", "jsonl", "-q", folder=tmp_path)
+    assert process.stdout is not None
+    most = 0
+    while most < len(site.asked):  # until nothing more is asked for
+        most = len(site.asked)
+        time.sleep(1)
+    assert most < 12_000
+    out, _ = process.communicate()
+    assert sorted(json.loads(line)["index"] for line in out.splitlines()) == list(range(12_000))
+
+
+def test_another_number_of_processes_goes_on_with_a_run(site: Site, tmp_path: Path) -> None:
+    site.write(tmp_path / "urls.txt", *(f"/{number}" for number in range(50)), "/hold")
+    words = ("urls.txt", "-o", "out.json", "-q", "--grace", "0.1")
+    process = command.start(*words, "--processes", "2", folder=tmp_path)
+    command.until(lambda: site.counts["/hold"] and sum(site.counts.values()) == 51)
+    time.sleep(0.3)
+    assert command.stop(process, signal.SIGINT).code == 130
+    site.on["/hold"] = lambda: ANSWER
+    assert command.run(*words, "--resume", "--processes", "3", folder=tmp_path).code == 0
+    assert [row["index"] for row in rows(tmp_path / "out.json")] == list(range(51))
+    assert sum(site.counts.values()) == 52
 
 
 def test_stdin_streams(site: Site, tmp_path: Path) -> None:

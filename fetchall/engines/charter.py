@@ -21,11 +21,6 @@ from fetchall.rows import Columns
 from fetchall.wire.cookies import Cookies
 
 
-def slots_of(options: Options) -> int:
-    """How many processes there are: none that could have nothing on the wire."""
-    return min(options.processes, options.concurrency)
-
-
 def charter_of(options: Options, columns: Columns | None, jar: Cookies | None) -> Charter:
     """What each child is told at first, its allowance apart; raises `InvalidOptions`."""
     if os.name != "posix" or not hasattr(socket, "socketpair"):
@@ -34,7 +29,7 @@ def charter_of(options: Options, columns: Columns | None, jar: Cookies | None) -
         raise InvalidOptions("--processes needs a Python to start: sys.executable is empty")
     if options.clock is not None:
         raise InvalidOptions("processes have a clock of their own: give either processes or a clock")
-    slots = slots_of(options)
+    slots = options.process_count
     share = Allowances(options.concurrency, slots).allowed[0]
     own = replace(
         options,

@@ -12,7 +12,7 @@ from typing import Any
 
 from fetchall.dealing import site_of
 from fetchall.engines.allowance import Allowances
-from fetchall.engines.charter import charter_of, slots_of
+from fetchall.engines.charter import charter_of
 from fetchall.engines.dealer import Dealer
 from fetchall.engines.harvest import Harvest
 from fetchall.engines.member import Member
@@ -54,9 +54,8 @@ class Crew:
         self._harvest = Harvest(options, columns, deliver)
         self._room = room
         self._charter = charter_of(options, columns, session.jar)
-        self._slots = slots_of(options)
-        self._dealer = Dealer(self._slots, splits=self._charter.splits)
-        self._allowances = Allowances(options.concurrency, self._slots)
+        self._dealer = Dealer(options.process_count, splits=self._charter.splits)
+        self._allowances = Allowances(options.concurrency, options.process_count)
         self._members: list[Member] = []
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[None] = self._loop.create_future()
@@ -95,10 +94,10 @@ class Crew:
         if self._options.max_run_time:
             timer = self._loop.call_later(self._options.max_run_time, self._time_is_up)
         try:
-            for slot in range(self._slots):
-                self._members.append(self._hire(slot))
-            self._reader = asyncio.create_task(self._read())
-            await self._ended
+            if not self._stopped:
+                self._members += map(self._hire, range(self._options.process_count))
+                self._reader = asyncio.create_task(self._read())
+                await self._ended
         finally:
             if timer is not None:
                 timer.cancel()
@@ -192,7 +191,8 @@ class Crew:
             sites = {site_of(str(origin)) for origin, _ in account.heard}
             dealer.hold(sites)
             for other in members:
-                other.held |= sites
+                if dealer.splits:
+                    other.held |= sites
                 if other is not member:
                     other.heard.update((origin, signal) for origin, signal in account.heard if signal.answered)
 

@@ -54,7 +54,8 @@ class Dealer:
         self._owners: dict[str, int] = {}
         self._heads: dict[str, int] = {}
         """The hand of what stands before a URL's path, for a look there is a tenth of finding out the site."""
-        self._splits = splits
+        self.splits = splits
+        """Whether a site may be shared out at all."""
         self.held: set[str] = set()
         """Sites that only their owners fetch."""
         self._deaths: dict[int, int] = {}
@@ -105,7 +106,7 @@ class Dealer:
             found = _first(hand.again, most)
             found += _first(hand.whole, most - len(found))
             found += _first(hand.shared, most - len(found))
-            if not found and self._splits:
+            if not found and self.splits:
                 found = self._share(most)
         self.waiting -= len(found)
         hand.out.update([(request.index, request) for request in found])
@@ -133,7 +134,7 @@ class Dealer:
         """These sites refused, or gave no answer: what is left of them goes to their owners alone."""
         self.held.update(sites)
         if len(self.held) > MOST_HELD:
-            self._splits = False
+            self.splits = False
             self.held.clear()
 
     def died(self, slot: int) -> Request | None:
