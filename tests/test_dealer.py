@@ -99,6 +99,15 @@ def test_a_request_that_was_out_in_two_deaths_goes_out_alone_and_is_given_up_aft
     assert deal.idle
 
 
+def test_a_request_that_had_gone_on_to_another_site_begins_again_at_its_own() -> None:
+    deal = Dealer(2, splits=False)
+    deal.add(requests("http://a.example/", "http://b.example/"))
+    assert [request.index for request in deal.take(0, 10)] == [0]
+    assert deal.move(0, 0, "b.example") == 1
+    deal.died(1)
+    assert [request.index for request in deal.take(0, 10)] == [0]
+
+
 class Dealing(RuleBasedStateMachine):
     """However requests are added, taken, moved, finished and lost: each is with one hand, or waits, or is done."""
 

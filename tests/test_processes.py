@@ -208,6 +208,20 @@ async def test_a_killed_process_has_its_urls_fetched_by_another(servers: FaultSe
     assert sorted(found) == list(range(600))
 
 
+async def test_equal_requests_and_hops_survive_deaths(servers: FaultServer) -> None:
+    goal = servers.url("/delay/0.02", HOSTS[0])
+    urls = [servers.url(f"/redirect-host?to={goal}&{n // 10}", HOSTS[1 + n % 5]) for n in range(400)]
+    found = []
+    async with stream(urls, processes=3, concurrency=12, dedupe=True, per_host=4) as results:
+        async for result in results:
+            assert (result.status, result.redirects) == (200, 1)
+            found.append(result.index)
+            if len(found) in (40, 120, 200):
+                os.kill(workers(os.getpid(), 3)[len(found) // 80], signal.SIGKILL)
+    assert sorted(found) == list(range(400))
+    assert max(count for host, count in servers.seen.max_in_flight.items() if host) <= 8  # what a kill cut off, twice
+
+
 async def test_a_url_that_its_process_dies_of_has_a_row_that_says_so(site: Site) -> None:
     me = os.getpid()
     site.on["/deadly"] = lambda: kill_client(site.port, me)

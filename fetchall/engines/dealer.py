@@ -146,7 +146,9 @@ class Dealer:
             return lost[index]
         for index in sorted(lost, reverse=True):
             deaths = self._deaths[index] = self._deaths.get(index, 0) + 1
-            (hand.again if deaths < DEADLY else hand.suspects).appendleft(lost[index])
+            # It may have been on its way to another site than its own, where it begins again.
+            home = self._hands[self.owner(site_of(lost[index].url))]
+            (home.again if deaths < DEADLY else home.suspects).appendleft(lost[index])
         self.waiting += len(lost)
         return None
 
