@@ -595,6 +595,8 @@ class Options:
             raise InvalidOptions(f"--match or --filter {error}") from error
         if choice is not None and choice.needs_text and not self.body:
             raise InvalidOptions("--match and --filter by text need --body")
+        if self.bodies is not None and "://" in self.bodies:
+            raise InvalidOptions("--bodies takes a folder of this machine, not a URL: save there, then copy it")
         if self.bodies is None and (self.name is not None or self.no_clobber or self.dedupe_bodies):
             raise InvalidOptions("--name, --no-clobber and --dedupe-bodies go with --bodies DIR")
         if self.name is not None:

@@ -19,6 +19,7 @@ from fetchall.errors import ResumeError, SinkError
 from fetchall.listing import Listing
 from fetchall.options import Options, Reporting
 from fetchall.person import Person, columns_of, stdout_form, wants_color
+from fetchall.places import shown
 from fetchall.preflight import STDOUT
 from fetchall.resume import Past
 from fetchall.rows import Columns, keys
@@ -28,6 +29,7 @@ from fetchall.sinks.chosen import Chosen
 from fetchall.sinks.journal import JOURNAL, Beside, Journal, index_of
 from fetchall.sinks.outlet import PART, PartFile, StandardStream, reason
 from fetchall.sinks.readable import Readable
+from fetchall.sinks.upload import part_file
 from fetchall.state import STATE, State
 
 
@@ -63,7 +65,7 @@ class Outputs:
         self.stream: StandardStream | None = None
         self.journal: Journal | None = None
         self.state: State | None = None
-        self._files = [path for path in reporting.output if path != STDOUT]
+        self._files = [place for place in reporting.output if place != STDOUT]
         try:
             self._claim_files()
             self._open_stdout(reporting, person, on_room)
@@ -84,7 +86,7 @@ class Outputs:
         known = state.load(first.path + STATE)
         if first.existed or (known is not None and self._journal_exists):
             return self._past_of_part(first, known, options)
-        if os.path.exists(first.path):
+        if first.finished():
             return self._past_of_finished(first, known, options)
         for part in self._parts[1:]:
             if part.existed:
@@ -195,8 +197,9 @@ class Outputs:
         keep, overwrite = self._reporting.resume, self._reporting.overwrite
         if not self._files:
             return
-        for path in self._files:
-            self._parts.append(PartFile(path, keep=keep, overwrite=overwrite))
+        for place in self._files:
+            self._parts.append(part_file(place, keep=keep, overwrite=overwrite))
+        self._files = [part.path for part in self._parts]
         self._journal_existed = os.path.exists(self._journal_path)
         if self._own_journal:
             self.journal = Journal(self._parts[0], self._completed)
@@ -226,8 +229,8 @@ class Outputs:
                 raise ResumeError(
                     f"there is no state beside {first.part}, so nobody can tell whose rows it holds: --overwrite it"
                 )
-            return self._past_of_finished(first, None, options) if os.path.exists(first.path) else None
-        if not size and known.started_from == "finished" and os.path.exists(first.path):
+            return self._past_of_finished(first, None, options) if first.finished() else None
+        if not size and known.started_from == "finished" and first.finished():
             return self._past_of_finished(first, known, options)
         known.check(self._form, options, first.part)
         known.started_from = "nothing"
@@ -238,14 +241,13 @@ class Outputs:
 
     def _past_of_finished(self, first: PartFile, known: State | None, options: Options) -> Past:
         if known is not None:
-            known.check(self._form, options, first.path)
+            known.check(self._form, options, shown(first.place))
         else:
             known = State.begin(self._form, options)
         known.started_from, known.size, known.checksum, known.tally = "finished", 0, 0, None
-        path = first.path
         return Past(
-            path,
-            lambda: sinks.read_rows(path),
+            shown(first.place),
+            lambda: sinks.read_rows(first.place),
             known,
             drop=self._reporting.retry_failed,
             keys=keys(self.columns),

@@ -13,6 +13,7 @@ from typing import TextIO
 
 from fetchall.glance import summary_text
 from fetchall.options import Options, Reporting
+from fetchall.places import shown
 from fetchall.progress import Progress
 from fetchall.records import Result, Summary, Timing
 from fetchall.tally import Tally
@@ -112,7 +113,7 @@ class Person:
         hosts = tally.slowest_hosts()
         text = summary_text(summary, timing, hosts, tally.histogram.bars(), self.color, columns_of(sys.stderr))
         tail = [found] if found else []
-        tail += [f"written to {visible(path)}" for path in outputs]
+        tail += [f"written to {visible(shown(path))}" for path in outputs]
         below_lines = stdout_form(self._reporting) == "lines"
         if below_lines:
             tail.append("for JSON, pipe it or write it: -o results.json")

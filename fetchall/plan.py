@@ -17,7 +17,7 @@ from fetchall.options import Options, Reporting
 from fetchall.preflight import STDOUT
 from fetchall.records import Fault, Origin, Request
 from fetchall.rows import dumps
-from fetchall.sinks.outlet import write_whole
+from fetchall.sinks.upload import write_document
 from fetchall.source import read_sources
 from fetchall.units import format_seconds
 from fetchall.urls import parse
@@ -110,11 +110,11 @@ def tell_plan(sources: Sequence[str], options: Options, reporting: Reporting) ->
     for batch in read_sources(sources, reading=reading_of(reporting)):
         plan.add(batch)
     plan.close()
-    document = dumps(plan.fields()) + b"\n"
-    for path in reporting.output:
-        if path != STDOUT:
-            write_whole(path, document)
+    document = dumps(plan.fields())
+    for place in reporting.output:
+        if place != STDOUT:
+            write_document(place, document)
     if STDOUT in reporting.output or reporting.format in ("json", "jsonl"):
-        os.write(1, document)
+        os.write(1, document + b"\n")
     elif not reporting.quiet:
         print(plan.text())

@@ -10,10 +10,12 @@ import os
 import sys
 from collections.abc import Sequence
 
+from fetchall import places
 from fetchall.errors import InvalidOptions, SinkError
 from fetchall.options import Reporting
 from fetchall.sinks import check_installed, form_of
 from fetchall.sinks.outlet import PART
+from fetchall.sinks.upload import check_reachable
 from fetchall.source import STDIN
 
 STDOUT = "-"
@@ -21,25 +23,37 @@ STDOUT = "-"
 
 def check_outputs(reporting: Reporting, sources: Sequence[str]) -> None:
     """Raise `InvalidOptions` where an output is also an input, or named twice; `SinkError` for one that can't be."""
-    named = [path for path in (*reporting.output, reporting.summary) if path not in (None, STDOUT)]
-    inputs = {_identity(source) for source in sources if source != STDIN and os.path.exists(source)}
-    if STDIN in sources:
-        inputs |= _stdin_file()
+    named = [name for name in (*reporting.output, reporting.summary) if name is not None and name != STDOUT]
+    for name in filter(places.is_remote, named):
+        _check_remote(name)
+    inputs = _identities(sources)
     seen: set[object] = set()
-    for path in named:
-        assert path is not None
-        for name in (path, path + PART):
-            if os.path.exists(name) and _identity(name) in inputs:
-                raise InvalidOptions(f"{name} is both the list and an output: write somewhere else")
-        identity = os.path.realpath(path)
+    for name in named:
+        path = places.path_of(name)
+        for each in (path, path + PART):
+            if inputs & _identities([each]):
+                raise InvalidOptions(f"{places.shown(each)} is both the list and an output: write somewhere else")
+        identity = path if places.is_remote(path) else os.path.realpath(path)
         if identity in seen:
-            raise InvalidOptions(f"{path} is named twice as an output")
+            raise InvalidOptions(f"{places.shown(name)} is named twice as an output")
         seen.add(identity)
-    for path in reporting.output:
-        if path != STDOUT:
-            check_installed(form_of(path))
+    for name in reporting.output:
+        if name != STDOUT:
+            check_installed(form_of(name))
     if reporting.summary is not None:
         _check_summary(reporting.summary)
+
+
+def _check_remote(name: str) -> None:
+    """What is known beforehand of an output that is named by a URL."""
+    if "::" in name:
+        raise InvalidOptions(f"{places.shown(name)}: an output has one place: leave out what stands before ::")
+    if name.lower().startswith(("http:", "https:")):
+        raise InvalidOptions(f"{places.shown(name)}: nothing is sent to web servers; name a file or an object store")
+    try:
+        places.check(name, "an output that is not a local file")
+    except ValueError as error:
+        raise SinkError(f"{places.shown(name)}: {error}") from error
 
 
 def _check_summary(path: str) -> None:
@@ -47,6 +61,10 @@ def _check_summary(path: str) -> None:
     if path == STDOUT:
         if sys.stdout is None:
             raise SinkError("stdout is closed: name a file for --summary")
+        return
+    path = places.path_of(path)
+    if places.is_remote(path):
+        check_reachable(path)
         return
     folder = os.path.dirname(path) or "."
     if os.path.isdir(path):
@@ -57,8 +75,21 @@ def _check_summary(path: str) -> None:
         raise SinkError(f"{path}: permission denied")
 
 
+def _identities(names: Sequence[str]) -> set[object]:
+    """The same for two names of one file, links included; what is not there has none. A remote one has its name."""
+    found: set[object] = set()
+    for name in names:
+        path = places.path_of(name)
+        if name == STDIN:
+            found |= _stdin_file()
+        elif places.is_remote(path):
+            found.add(path)
+        elif os.path.exists(path):
+            found.add(_identity(path))
+    return found
+
+
 def _identity(path: str | int) -> object:
-    """The same for two names of one file, links included; a descriptor has one too."""
     status = os.stat(path)
     return status.st_dev, status.st_ino
 

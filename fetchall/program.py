@@ -29,7 +29,7 @@ from fetchall.report import Report
 from fetchall.resume import Past
 from fetchall.rows import OldRow, summary_document
 from fetchall.signals import Signals
-from fetchall.sinks.outlet import write_document
+from fetchall.sinks.upload import write_document
 from fetchall.source import check_sources
 from fetchall.source.feed import Feed, IterableFeed
 from fetchall.tally import Tally

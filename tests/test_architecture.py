@@ -42,7 +42,7 @@ HOMES = {
     "tqdm": ("fetchall.progress",),
     "orjson": ("fetchall.rows", "fetchall.body_form", "fetchall.source"),
     "pyarrow": ("fetchall.source", "fetchall.sinks"),
-    "fsspec": ("fetchall.source",),
+    "fsspec": ("fetchall.places",),
     "ada_url": ("fetchall.urls",),
     "uvloop": ("fetchall.loops",),
     "yarl": ("fetchall.wire",),

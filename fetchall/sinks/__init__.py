@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from fetchall.chosen import Choice
 from fetchall.errors import MissingExtra, SinkError
 from fetchall.options import Options
+from fetchall.places import fetched, shown
 from fetchall.records import Result, Summary, Timing
 from fetchall.rows import PLAIN, Columns, Row, loads
 from fetchall.sinks.outlet import Outlet, PartFile
@@ -99,7 +100,7 @@ def form_of(path: str) -> str:
     for ending in sorted(FORMS, key=len, reverse=True):
         if name.endswith(ending) and name != ending:
             return FORMS[ending]
-    raise SinkError(f"{path}: its ending names no form; use {', '.join(FORMS)}")
+    raise SinkError(f"{shown(path)}: its ending names no form; use {', '.join(FORMS)}")
 
 
 def check_installed(form: str) -> None:
@@ -184,7 +185,7 @@ def _archive(form: str, file: PartFile) -> Sink:
     return Har(file)
 
 
-def read_rows(path: str) -> Iterator[tuple[int, bytes]]:
+def read_rows(name: str) -> Iterator[tuple[int, bytes]]:
     """
     Place and line of every row of a finished output; raises OSError, and ValueError for what is no row's place.
 
@@ -192,12 +193,12 @@ def read_rows(path: str) -> Iterator[tuple[int, bytes]]:
     """
     from fetchall.sinks import document
 
-    form = form_of(path)
+    form = form_of(name)
     if form not in ("json", "jsonl"):
         raise ValueError(
             "is complete, and only .json and .jsonl are gone on with then: write elsewhere, or --overwrite"
         )
-    with open(path, "rb", buffering=1024 * 1024) as file:
+    with fetched(name) as file:
         if form == "json":
             yield from document.read_rows(file)
             return

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from fetchall.captures import Capture
+from fetchall.places import fetched
 from fetchall.rows import Row
 from fetchall.sinks import Ending
 from fetchall.sinks.outlet import PartFile
@@ -72,8 +73,8 @@ def reopen(file: PartFile) -> int:
     So a list that has grown adds to an archive that is complete, and that stays as it is until the new one is.
     """
     size = os.fstat(file.descriptor).st_size
-    if not size and os.path.exists(file.path):
-        with open(file.path, "rb") as finished, open(file.part, "r+b") as part:
+    if not size and file.finished():
+        with fetched(file.place) as finished, open(file.part, "r+b") as part:
             shutil.copyfileobj(finished, part, 1024 * 1024)
         size = os.fstat(file.descriptor).st_size
     return size

@@ -11,7 +11,6 @@ import errno
 import os
 import select
 import stat
-import sys
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
@@ -55,6 +54,8 @@ class PartFile:
     def __init__(self, path: str, *, keep: bool = False, overwrite: bool = False) -> None:
         self.path = path
         self.part = path + PART
+        self.place = path
+        """Where it is when it is complete, for people and for `places`."""
         if os.path.isdir(path):
             raise SinkError(f"{path} is a folder: name a file in it")
         try:
@@ -99,10 +100,18 @@ class PartFile:
         try:
             os.fsync(self.descriptor)
             if complete:
-                os.replace(self.part, self.path)
-                sync_folder(self.path)
+                self.publish()
         finally:
             os.close(self.descriptor)
+
+    def publish(self) -> None:
+        """Give it its name, now that it is complete; raises OSError."""
+        os.replace(self.part, self.path)
+        sync_folder(self.path)
+
+    def finished(self) -> bool:
+        """Whether there is a finished output of an earlier run."""
+        return os.path.exists(self.path)
 
     def abort(self) -> None:
         """See `Outlet`."""
@@ -252,14 +261,6 @@ class StandardStream:
         if self._watching:
             self._watching = False
             asyncio.get_running_loop().remove_writer(self._descriptor)
-
-
-def write_document(path: str | None, document: bytes) -> None:
-    """A small document of its own, such as the summary: on stdout, or in a file that is there whole or not at all."""
-    if path == "-":
-        os.write(sys.stdout.fileno(), document + b"\n")
-    elif path is not None:
-        write_whole(path, document + b"\n")
 
 
 def write_whole(path: str, data: bytes) -> None:

@@ -7,7 +7,6 @@ Knows captures and warcio's record heads; it must not know HTTP beyond where a h
 from __future__ import annotations
 
 import hashlib
-import os
 import tempfile
 import uuid
 from base64 import b32encode
@@ -18,6 +17,7 @@ from typing import IO, Any
 
 from fetchall import __version__
 from fetchall.captures import Capture
+from fetchall.places import basename
 from fetchall.records import ErrorType
 from fetchall.sinks import Ending
 from fetchall.sinks.archive import Archive, reopen
@@ -84,7 +84,7 @@ class Warc(Archive):
             ("WARC-Type", "warcinfo"),
             ("WARC-Record-ID", _record_id()),
             ("WARC-Date", _date(datetime.now(UTC))),
-            ("WARC-Filename", os.path.basename(self._file.path)),
+            ("WARC-Filename", basename(self._file.place)),
             ("WARC-Block-Digest", _digest(hashlib.sha1(block, usedforsecurity=False))),
             ("Content-Type", "application/warc-fields"),
             ("Content-Length", str(len(block))),

@@ -11,9 +11,10 @@ import re
 from collections.abc import Iterator, Sequence
 
 from fetchall.errors import InvalidOptions, SourceError
+from fetchall.places import is_remote
 from fetchall.records import Request
 from fetchall.source import packed, parquet
-from fetchall.source.content import STDIN, Content, check_remote, is_remote
+from fetchall.source.content import STDIN, Content, check_remote
 from fetchall.source.forms import READERS, TEXT, form_of
 from fetchall.source.globbing import Glob, is_glob, unrolled
 from fetchall.source.maker import Maker, Reading

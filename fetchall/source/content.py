@@ -1,39 +1,30 @@
 """
 What a source holds: a file, stdin or a remote object, opened, unpacked and handed out as bytes.
 
-Knows where bytes come from and how they are packed; it must not know forms. The only file that imports fsspec.
+Knows where bytes come from and how they are packed; it must not know forms.
 """
 
 from __future__ import annotations
 
 import io
 import os
-import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import IO, Any
+from typing import IO
 
-from fetchall.errors import FetchallError, MissingExtra, SourceError
+from fetchall import places
+from fetchall.errors import SourceError
 from fetchall.source.encoding import unmarked
 from fetchall.source.packed import looks_packed, packing_of, unpacked
-from fetchall.urls import mask
 
 STDIN = "-"
 _BLOCK = 64 * 1024
-_remote = re.compile(r"(?:[a-z][a-z0-9+.-]+::)*[a-z][a-z0-9+.-]+://", re.IGNORECASE).match
-
-
-def is_remote(name: str) -> bool:
-    """Whether a name is a URL for fsspec: `s3://bucket/list.csv`, `zip://list.csv::s3://…`."""
-    return _remote(name) is not None
 
 
 def shown(name: str) -> str:
     """A source's name in messages; a remote one's password is masked."""
-    if name == STDIN:
-        return "stdin"
-    return mask(name) if is_remote(name) else name
+    return "stdin" if name == STDIN else places.shown(name)
 
 
 class Content:
@@ -51,7 +42,7 @@ class Content:
         """The file itself, where one can jump in it."""
         self._read: Callable[[int], bytes]
         try:
-            if is_remote(name):
+            if places.is_remote(name):
                 self._open_remote(name)
             else:
                 self._open(name, stdin)
@@ -87,14 +78,10 @@ class Content:
             self._plain = self._stack.enter_context(io.FileIO(descriptor, closefd=False))
 
     def _open_remote(self, name: str) -> None:
-        try:
-            file: Any = _fsspec().open(name, "rb").open()
-        except FetchallError:
-            raise
-        except Exception as error:  # each of its file systems raises its own
-            raise SourceError(f"{self.name}: {_words(error)}") from error
+        file = places.opened(name)
         self._stack.callback(file.close)
-        self._read, self._plain = file.read, file
+        self._read = lambda count: places.read(file, count, name)
+        self._plain = file
 
     def _blocks(self) -> Iterator[bytes]:
         return unpacked(self._raw(), self.name, self._promised)
@@ -103,8 +90,8 @@ class Content:
         while True:
             try:
                 block = self._read(_BLOCK)
-            except Exception as error:
-                raise SourceError(f"{self.name}: {_words(error)}") from error
+            except OSError as error:
+                raise SourceError(f"{self.name}: {error.strerror or error}") from error
             if not block:
                 return
             yield block
@@ -112,26 +99,8 @@ class Content:
 
 def check_remote(name: str) -> None:
     """Raise `MissingExtra` without fsspec, and `SourceError` for a scheme that it has no file system for."""
-    fsspec = _fsspec()
     try:
-        fsspec.get_filesystem_class(name.partition("://")[0].rpartition("::")[2])
+        places.check(name, "a list that is not a local file")
     except ValueError as error:
-        reason = f"{_words(error)}; a URL begins with http:// or https://"
-        raise SourceError(f"{shown(name)}: {reason}") from error
-    except ImportError as error:
-        raise SourceError(f"{shown(name)}: {_words(error)}") from error
-
-
-def _fsspec() -> Any:
-    try:
-        import fsspec
-    except ImportError as error:
-        raise MissingExtra("a list that is not a local file", "remote") from error
-    return fsspec
-
-
-def _words(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    lines = str(error).splitlines()
-    return lines[0] if lines else type(error).__name__
+        hint = "" if isinstance(error.__cause__, ImportError) else "; a URL begins with http:// or https://"
+        raise SourceError(f"{shown(name)}: {error}{hint}") from error
