@@ -680,7 +680,8 @@ class Reporting:
         "-o",
         "--output",
         help="Write the rows here; the ending chooses the form: .json, .jsonl (or .jsonl.gz, .jsonl.zst), .csv, "
-        ".sqlite, .parquet, .warc.gz, .har, .html; - = stdout. Repeatable.",
+        ".sqlite, .parquet, .warc.gz, .har, .html; - = stdout. A URL such as s3://bucket/rows.csv too (extra: remote). "
+        "Repeatable.",
         group=OUTPUT,
         kind="many",
         metavar="FILE",
