@@ -85,10 +85,8 @@ class Choice:
     drop: Sequence[Expression]
 
     @classmethod
-    def of(cls, match: Sequence[str], drop: Sequence[str]) -> Choice | None:
-        """None where every row is wanted; raises ValueError."""
-        if not match and not drop:
-            return None
+    def of(cls, match: Sequence[str], drop: Sequence[str]) -> Choice:
+        """As the options say it; raises ValueError."""
         return cls([parse(text) for text in match], [parse(text) for text in drop])
 
     @property

@@ -13,6 +13,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from typing import Any
 from urllib.parse import urlsplit
@@ -39,7 +40,6 @@ _SPECIAL = frozenset({"desktop.ini", "autorun.inf", "thumbs.db"})
 _SUFFIX = re.compile(r"[a-z0-9]{1,8}")
 _VAGUE = frozenset({"", "application/octet-stream", "binary/octet-stream", "application/binary", "text/plain"})
 """Types that say less than the ending of a URL."""
-_KNOWN = mimetypes.MimeTypes(filenames=())
 _OWN = {
     "image/webp": "webp",
     "image/avif": "avif",
@@ -73,6 +73,12 @@ class Facts:
     content_type: str
     """Type and subtype in lower case; empty where there is none."""
     input: Mapping[str, Any] | None = None
+
+
+@cache
+def _known_types() -> mimetypes.MimeTypes:
+    """Python's own, whatever the system's files say; when they are needed, since making them takes 5 ms."""
+    return mimetypes.MimeTypes(filenames=())
 
 
 def check(template: str) -> None:
@@ -149,7 +155,7 @@ def extension(content_type: str, name: str) -> str:
         return suffix
     known = _OWN.get(content_type)
     if known is None:
-        known = (_KNOWN.guess_extension(content_type, strict=True) or "").removeprefix(".")
+        known = (_known_types().guess_extension(content_type, strict=True) or "").removeprefix(".")
     return known or suffix or "bin"
 
 

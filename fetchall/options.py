@@ -12,16 +12,17 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from fetchall import naming
-from fetchall.captures import Recorder
-from fetchall.chosen import Choice
 from fetchall.errors import InvalidOptions
 from fetchall.records import ErrorType
 from fetchall.retry import USUAL, RetryOn, parse_retry_on
 from fetchall.tags import parse_tags
 from fetchall.units import Codes, parse_codes, parse_rate, parse_size
+
+if TYPE_CHECKING:  # what few runs use is imported by those
+    from fetchall.captures import Recorder
+    from fetchall.chosen import Choice
 
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """What a method and a header's name are made of (RFC 9110 section 5.6.2)."""
@@ -602,6 +603,8 @@ class Options:
         if self.name is not None:
             if self.dedupe_bodies:
                 raise InvalidOptions("--name and --dedupe-bodies exclude each other: the digest is the name")
+            from fetchall import naming
+
             try:
                 naming.check(self.name)
             except ValueError as error:
@@ -625,6 +628,10 @@ class Options:
     @property
     def choice(self) -> Choice | None:
         """Which rows are written; None: all."""
+        if not self.match and not self.filter:
+            return None
+        from fetchall.chosen import Choice
+
         return Choice.of(self.match, self.filter)
 
     @property

@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC
-from email.utils import parsedate_to_datetime
 
 from fetchall.records import ErrorType, Fault
 from fetchall.units import parse_codes
@@ -181,6 +180,8 @@ def _retry_after(value: bytes, now_utc: float) -> float:
         return float(value)
     if not _DATE.fullmatch(value):
         return 0.0
+    from email.utils import parsedate_to_datetime  # which takes --help longer than all the rest of this file
+
     try:
         date = parsedate_to_datetime(value.decode("ascii"))
     except (ValueError, TypeError, IndexError, OverflowError):

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from fetchall.chosen import Choice
 from fetchall.errors import MissingExtra, SinkError
 from fetchall.options import Options
 from fetchall.places import fetched, shown
@@ -21,6 +20,7 @@ from fetchall.rows import PLAIN, Columns, Row, loads
 from fetchall.sinks.outlet import Outlet, PartFile
 
 if TYPE_CHECKING:
+    from fetchall.chosen import Choice
     from fetchall.sinks.spool import Reader
 
 
