@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Container
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 from fetchall.journey import Journey
 from fetchall.options import Options, refused_method
@@ -26,7 +27,16 @@ def result_of(
     assert journey.started_at is not None
     if status is None and journey.history:
         status = journey.history[-1].status  # the last that a server sent for it
-    result = Result(
+    # Made once, with all that is asked for: a changed copy takes longer than the making.
+    more: dict[str, Any] = {}
+    if options.headers:
+        more.update(headers=_headers(answer), history=tuple(journey.history))
+    if options.timings:
+        timings = replace(answer.timings, queued=journey.queued) if answer.timings else None
+        more.update(timings=timings, tries=tuple(journey.tries))
+    if keeper is not None and fault is None:
+        more.update(sha256=keeper.sha256, body=keeper.body)
+    return Result(
         request=journey.request,
         method=journey.method,
         url=mask(journey.request.url),
@@ -47,15 +57,8 @@ def result_of(
         remote_ip=answer.remote_ip,
         wire_time=journey.wire_time,
         reused=answer.reused,
+        **more,
     )
-    if options.headers:
-        result = replace(result, headers=_headers(answer), history=tuple(journey.history))
-    if options.timings:
-        timings = replace(answer.timings, queued=journey.queued) if answer.timings else None
-        result = replace(result, timings=timings, tries=tuple(journey.tries))
-    if keeper is not None and fault is None:
-        result = replace(result, sha256=keeper.sha256, body=keeper.body)
-    return result
 
 
 def unsent(request: Request, method: str, fault: Fault) -> Result:

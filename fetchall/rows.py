@@ -198,10 +198,13 @@ def _round(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 6)
 
 
+_PHASES = tuple(field.name for field in dataclasses.fields(Timings))
+
+
 def _timings(timings: Timings | None) -> dict[str, float | None] | None:
     if timings is None:
         return None
-    return {name: _round(value) for name, value in dataclasses.asdict(timings).items()}
+    return {name: _round(getattr(timings, name)) for name in _PHASES}
 
 
 def _try(attempt: Try) -> dict[str, Any]:

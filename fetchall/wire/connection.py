@@ -23,8 +23,9 @@ from aiohttp.abc import ResolveResult
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest, ClientResponse, ConnectionKey
 from aiohttp.connector import AddrInfoType, Connection, TCPConnector
+from aiohttp.helpers import is_ip_address
 
-from fetchall.wire.exchange import EXCHANGE
+from fetchall.wire.exchange import EXCHANGE, Exchange
 from fetchall.wire.framing import Framed
 from fetchall.wire.guard import BlockedAddress, check_public
 
@@ -39,7 +40,7 @@ _RELIED_ON: dict[type, str] = {
     "_update_proxy_auth_header_and_build_proxy_req",
     ResponseHandler: "should_close is_connected set_response_params data_received start_timeout resume_reading "
     "connection_lost _drain_tail _reading_paused _reschedule_timeout _drop_timeout _on_read_timeout",
-    ClientRequest: "update_auto_headers connection_key send _skip_auto_headers _body _upload_tracker",
+    ClientRequest: "update_auto_headers connection_key send write_bytes _skip_auto_headers _body _upload_tracker",
     ClientResponse: "start release _closed _connection _headers _raw_headers _raw_cookie_headers _released",
 }
 _RELIED_ON_IN_POOL = "_acquired _conns _cleanup_handle _factory _loop"
@@ -179,7 +180,7 @@ class Connector(TCPConnector):
         key = req.connection_key
         protocol = None if exchange.fresh else self._take(key)
         if protocol is None:
-            protocol = await self._open(req, traces, timeout)
+            protocol = await self._open(exchange, req, traces, timeout)
         elif req.proxy:
             self._update_proxy_auth_header_and_build_proxy_req(req)
         self._acquired.add(protocol)
@@ -212,7 +213,7 @@ class Connector(TCPConnector):
             del self._conns[key]
         return found
 
-    async def _open(self, req: ClientRequest, traces: Any, timeout: Any) -> Protocol:
+    async def _open(self, exchange: Exchange, req: ClientRequest, traces: Any, timeout: Any) -> Protocol:
         self._make_room()
         self._connecting += 1
         try:
@@ -221,11 +222,9 @@ class Connector(TCPConnector):
                     if len(self._standing) + self._connecting <= self._sockets:
                         break
                     await asyncio.sleep(0)
-                for trace in traces:
-                    await trace.send_connection_create_start()
+                exchange.connect_started(monotonic())
                 protocol = await self._create_connection(req, traces, timeout)
-                for trace in traces:
-                    await trace.send_connection_create_end()
+                exchange.connect_ended(monotonic())
         finally:
             self._connecting -= 1
         assert isinstance(protocol, Protocol)
@@ -239,7 +238,12 @@ class Connector(TCPConnector):
         if self._pinned and ((host, port) in self._pinned or ("*", port) in self._pinned):
             # aiohttp asks no resolver about an address, but --resolve may send even that elsewhere, as in curl.
             return await self._resolver.resolve(host, port, family=self._family)
-        found = await super()._resolve_host(host, port, traces)
+        if is_ip_address(host):
+            return await super()._resolve_host(host, port)
+        exchange = EXCHANGE.get()
+        exchange.dns_started(monotonic())
+        found = await self._resolver.resolve(host, port, family=self._family)
+        exchange.dns_ended(monotonic())
         if not found:
             raise socket.gaierror(socket.EAI_NONAME, "the resolver gave no address")
         return found

@@ -29,7 +29,6 @@ from fetchall.wire.deadline import Deadlines
 from fetchall.wire.exchange import EXCHANGE, Exchange
 from fetchall.wire.failures import STALE, BadHead, TooLarge, classify
 from fetchall.wire.message import HEAD_ALONE, Lines, NoCookies, WireRequest, as_it_stands, lines, plain
-from fetchall.wire.phases import phases
 from fetchall.wire.proxies import Proxy
 from fetchall.wire.quota import rationed
 from fetchall.wire.recording import Record, Recording, begin, end
@@ -168,16 +167,16 @@ class Fetcher:
 
     def _send(self, call: Call, exchange: Exchange) -> Awaitable[aiohttp.ClientResponse]:
         proxy = self._wiring.proxies.proxy_for(call.target.origin)
-        if proxy is None and call.body is None and call.method in HEAD_ALONE and not self._wiring.timings:
+        if proxy is None and call.body is None and call.method in HEAD_ALONE:
             if call.headers is not self._head:
                 self._head, self._lines = call.headers, lines(call.headers)
             if self._lines is not None:
                 exchange.plain = plain(call.method, call.target.href, call.target.origin, self._lines)
                 return self._direct.request(call.method, exchange.plain.site.url, allow_redirects=False)
-        return self._send_whole(call, exchange, proxy)
+        return self._send_whole(call, proxy)
 
-    def _send_whole(self, call: Call, exchange: Exchange, proxy: Proxy | None) -> Awaitable[aiohttp.ClientResponse]:
-        """The same where aiohttp has to see more than where to: a body, a proxy, or who listens to the phases."""
+    def _send_whole(self, call: Call, proxy: Proxy | None) -> Awaitable[aiohttp.ClientResponse]:
+        """The same where aiohttp has to see more than where to: a body, a proxy, or a header on which it acts."""
         headers: Head | CIMultiDict[str] = call.headers
         extra: dict[str, Any] = {}
         session = self._direct
@@ -191,7 +190,6 @@ class Fetcher:
             as_it_stands(call.target.href),
             headers=headers,
             allow_redirects=False,
-            trace_request_ctx=exchange,
             **extra,
         )
 
@@ -252,7 +250,6 @@ class Fetcher:
             timeout=self._timeout,
             auto_decompress=False,
             trust_env=False,
-            trace_configs=[phases()] if wiring.timings else [],
         )
         # aiohttp would send a request again by itself, once and silently, on a connection that turned out dead.
         session._retry_connection = False

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from functools import lru_cache
 from http.cookies import BaseCookie
+from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import aiohttp
 from aiohttp import hdrs
+from aiohttp.abc import AbstractStreamWriter
 from aiohttp.client_reqrep import ClientRequest, ClientResponse, ConnectionKey, RequestInfo
 from aiohttp.connector import Connection
 from multidict import CIMultiDict
@@ -127,14 +129,24 @@ class WireRequest(ClientRequest):
     async def send(self, conn: Connection) -> ClientResponse:
         """Write the head, and give the response that is to come."""
         if self._plain is None:
-            return await super().send(conn)
+            response = await super().send(conn)
+            EXCHANGE.get().sent(monotonic())
+            return response
         protocol = conn.protocol
         transport = protocol.transport if protocol is not None else None
         if protocol is None or transport is None or transport.is_closing():
             raise aiohttp.ServerDisconnectedError("the connection was closed before the request was sent")
         transport.write(self._plain.head)
+        EXCHANGE.get().sent(monotonic())
         protocol.start_timeout()
         return PlainResponse(self)
+
+    async def write_bytes(
+        self, writer: AbstractStreamWriter, conn: Connection, content_length: int | None = None
+    ) -> None:
+        """Write the body."""
+        await super().write_bytes(writer, conn, content_length)
+        EXCHANGE.get().sent(monotonic())
 
 
 class PlainResponse(ClientResponse):
