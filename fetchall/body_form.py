@@ -11,8 +11,7 @@ import codecs
 from email.message import Message
 from typing import Any
 
-import orjson
-
+from fetchall import exact
 from fetchall.records import Result
 
 
@@ -28,8 +27,8 @@ def body_fields(result: Result) -> dict[str, Any]:
     kind, charset = media_type(result.content_type)
     if kind == "application/json" or kind.endswith("+json"):
         try:
-            row["body_json"] = orjson.loads(result.body)
-        except orjson.JSONDecodeError:
+            row["body_json"] = exact.loads(result.body)
+        except ValueError:
             pass
         else:
             return row

@@ -40,7 +40,7 @@ HOMES = {
     "aiohttp": ("fetchall.wire", "fetchall.demo"),
     "click": ("fetchall.cli",),
     "tqdm": ("fetchall.progress",),
-    "orjson": ("fetchall.rows", "fetchall.body_form", "fetchall.source"),
+    "orjson": ("fetchall.rows", "fetchall.exact", "fetchall.source"),
     "pyarrow": ("fetchall.source", "fetchall.sinks"),
     "fsspec": ("fetchall.places",),
     "ada_url": ("fetchall.urls",),

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
 import sqlite3
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pyarrow.parquet as pq
 import pytest
 
@@ -23,14 +20,27 @@ from fetchall.errors import MissingExtra, SinkError
 from fetchall.records import ErrorType, Hop, Request, Result, Timings, Try
 from fetchall.rows import Columns, OldRow, Row, names
 from fetchall.sinks import FORMS, Ending, Sink, check_installed, form_of, make, read_rows
-from fetchall.sinks.compressed import zstd
 from fetchall.sinks.outlet import PartFile
 from fetchall.sinks.parquet import GROUP
 from fetchall.tally import Tally
+from tests.reading import READERS, as_told_by, of_csv, of_sqlite
 
 ALL = Columns(headers=True, timings=True, sha256=True, body=True, dedupe=True, file=True, input=True)
 WHEN = datetime(2026, 11, 20, 23, 19, 56, 162972, UTC)
 NASTY = "a,\"b\"\r\n=cmd|'/c calc'!A1\t;\u202e\x00 é \U0001f600"
+CONTROLS = "".join(map(chr, [*range(33), *range(127, 161)]))
+HARD = {
+    "": "",
+    "\udc80 key": "lone \ud800",
+    "nested": {"deep": [{"\udfff": [None, True, 1.5, {}]}, []]},
+    "most": 2**64 - 1,
+    "least": -(2**63),
+    "longer": -(2**70),
+    "in it": [2**70],
+    "real": 1e300,
+    CONTROLS: CONTROLS,
+}
+"""Columns of a list that are hard to write."""
 
 
 def result(index: int, **changes: Any) -> Result:
@@ -70,6 +80,14 @@ def samples() -> list[Result]:
         result(2, error=NASTY, error_type=ErrorType.TRUNCATED, ok=False, content_type="", duplicate_of=0),
         Result(Request("x", 4), "GET", "x", error_type=ErrorType.INVALID_URL, error="lone \udc80 surrogate"),
         result(5, content_type="=1+1", started_at=WHEN.replace(microsecond=0)),
+        result(
+            6, request=Request("http://h/\ud800", 6, input=HARD), url="http://h/\ud800", headers={"x\udfff": [CONTROLS]}
+        ),
+        result(7, body=b'{"long": 123456789012345678901234567890, "nul": "\\u0000"}', content_type="a/b+json"),
+        *(
+            result(number, ok=False, status=None, started_at=None, error_type=each, error=f"{each} {CONTROLS}")
+            for number, each in enumerate(ErrorType, 8)
+        ),
     ]
 
 
@@ -92,91 +110,9 @@ def written(path: Path, rows: list[Row], columns: Columns = ALL, *, complete: bo
     return path if complete else path.with_name(path.name + ".part")
 
 
-def of_json(path: Path) -> list[dict[str, Any]]:
-    return list(json.loads(path.read_bytes())["results"])
-
-
-def of_jsonl(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_bytes().splitlines()]
-
-
-def of_gzip(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
-
-
-def of_zstd(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in zstd().decompress(path.read_bytes()).splitlines()]
-
-
-NESTED = {"headers", "history", "timings", "tries", "input", "body_json"}
-NUMBERS = {"index", "status", "attempts", "redirects", "elapsed", "ttfb", "size", "wire_size", "duplicate_of"}
-TRUTHS = {"ok", "reused"}
-
-
-def of_csv(path: Path) -> list[dict[str, Any]]:
-    with open(path, newline="", encoding="utf-8") as file:
-        found: list[dict[str, Any]] = list(csv.DictReader(file))
-    for row in found:
-        for name, value in row.items():
-            if value == "":
-                row[name] = None
-            elif name in NESTED | NUMBERS | TRUTHS:
-                row[name] = json.loads(value)
-    return found
-
-
-def of_sqlite(path: Path) -> list[dict[str, Any]]:
-    connection = sqlite3.connect(path)
-    connection.row_factory = sqlite3.Row
-    found = [dict(row) for row in connection.execute("SELECT * FROM results")]
-    connection.close()
-    for row in found:
-        for name, value in row.items():
-            if value is not None and name in NESTED:
-                row[name] = json.loads(value)
-            elif value is not None and name in TRUTHS:
-                row[name] = bool(value)
-    return found
-
-
-def of_parquet(path: Path) -> list[dict[str, Any]]:
-    found = pq.read_table(path).to_pylist()
-    for row in found:
-        for name in ("headers", "input"):
-            if row[name] is not None:
-                row[name] = dict(row[name])
-        if row["body_json"] is not None:
-            row["body_json"] = json.loads(row["body_json"])
-    return [dict(row) for row in found]
-
-
-READERS: dict[str, Callable[[Path], list[dict[str, Any]]]] = {
-    "json": of_json,
-    "jsonl": of_jsonl,
-    "jsonl.gz": of_gzip,
-    "jsonl.zst": of_zstd,
-    "csv": of_csv,
-    "sqlite": of_sqlite,
-    "parquet": of_parquet,
-}
-
-
 def expected(form: str) -> dict[int, dict[str, Any]]:
-    """The rows by index; what a form can't tell apart is made the same."""
-    found = {}
-    for each in samples():
-        row = orjson.loads(Row(each, ALL).json)
-        if form == "csv":
-            row = {name: None if value == "" else value for name, value in row.items()}
-        if form == "parquet":
-            if row["started_at"]:
-                row["started_at"] = datetime.fromisoformat(row["started_at"])
-            for attempt in row["tries"] or ():
-                attempt["started_at"] = datetime.fromisoformat(attempt["started_at"])
-            if row["input"]:
-                row["input"]["n"] = "7"
-        found[row["index"]] = row
-    return found
+    rows = [json.loads(Row(each, ALL).json) for each in samples()]
+    return {row["index"]: as_told_by(form, row) for row in rows}
 
 
 def path_of(folder: Path, form: str) -> Path:
@@ -194,6 +130,20 @@ def test_every_form_of_rows_is_under_this_contract() -> None:
 def test_rows_in_are_rows_out(form: str, tmp_path: Path) -> None:
     path = written(path_of(tmp_path, form), [Row(each, ALL) for each in samples()])
     assert {row["index"]: row for row in READERS[form](path)} == expected(form)
+
+
+def test_what_is_hard_to_write_is_escaped_and_nothing_is_rounded() -> None:
+    row = json.loads(Row(samples()[6], ALL).json)
+    assert row["url"] == "http://h/\\ud800"
+    assert row["headers"] == {"x\\udfff": [CONTROLS]}
+    assert row["input"] == {
+        **{name: value for name, value in HARD.items() if "\udc80" not in name},
+        "\\udc80 key": "lone \\ud800",
+        "nested": {"deep": [{"\\udfff": [None, True, 1.5, {}]}, []]},
+        "longer": str(-(2**70)),
+        "in it": [str(2**70)],
+    }
+    assert json.loads(Row(samples()[7], ALL).json)["body_json"]["long"] == "123456789012345678901234567890"
 
 
 @every_form
@@ -249,7 +199,7 @@ def test_a_form_that_is_not_read_again_says_so(form: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize("form", ["jsonl.gz", "jsonl.zst"])
 def test_compressed_lines_can_be_in_input_order(form: str, tmp_path: Path) -> None:
     path = written(path_of(tmp_path, form), [Row(each, ALL) for each in samples()], ordered=True)
-    assert [row["index"] for row in READERS[form](path)] == [0, 1, 2, 3, 4, 5]
+    assert [row["index"] for row in READERS[form](path)] == list(range(len(samples())))
 
 
 def test_csv_tells_an_empty_text_from_none(tmp_path: Path) -> None:

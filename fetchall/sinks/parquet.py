@@ -195,10 +195,14 @@ def _attempts(value: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _input(value: dict[str, Any]) -> list[tuple[str, str | None]]:
     """Text as it is, all else as JSON: the columns of a list have no types of their own here."""
-    return [
-        (str(key), item if item is None or isinstance(item, str) else dumps(item).decode())
-        for key, item in value.items()
-    ]
+    return [(str(key), _text_of(item)) for key, item in value.items()]
+
+
+def _text_of(item: Any) -> str | None:
+    if item is None or isinstance(item, str):
+        return item
+    # Integers beyond 64 bits are text in JSON, and must look the same when they come back from there.
+    return str(item) if type(item) is int else dumps(item).decode()
 
 
 _CONVERT: dict[str, Callable[[Any], Any]] = {

@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from fetchall import exact
 from fetchall.records import Request
 from fetchall.source.columns import key_of
 from fetchall.source.maker import Maker
@@ -36,14 +37,14 @@ class _Unusable(ValueError):
 def request_of(text: bytes, place: str, maker: Maker) -> Request:
     """The request of one value: a URL as a string, or an object; a fault where it is neither."""
     try:
-        value = orjson.loads(text)
+        value = exact.loads(text)
     except orjson.JSONDecodeError as error:
         return maker.bad(place, f"is not JSON: {error.msg} at character {error.pos + 1}", text)
     if isinstance(value, str):
         return maker.request(place, value, raw=text)
     if not isinstance(value, dict):
         return maker.bad(place, "is neither an object nor a URL", text)
-    if text.count(b"[") + text.count(b"{") > _DEEP and _too_deep(value):
+    if text.count(b"[") + text.count(b"{") > _DEEP and _too_deep(orjson.loads(text)):
         return maker.bad(place, "is nested too deeply", text)
     key = key_of(value, maker.url_column)
     url = value.pop(key) if key is not None else ""
@@ -104,7 +105,7 @@ def _body(value: dict[str, Any]) -> tuple[bytes | None, tuple[tuple[str, str], .
         raise _Unusable(f"has {' and '.join(present)}: leave one")
     kind, found = present[0], given[present[0]]
     if kind == "json":
-        return orjson.dumps(found), (("Content-Type", _JSON_TYPE), ("Accept", _JSON_TYPE))
+        return exact.dumps(found), (("Content-Type", _JSON_TYPE), ("Accept", _JSON_TYPE))
     if not isinstance(found, str):
         raise _Unusable(f"has a {kind} that is no text")
     if kind == "body":
