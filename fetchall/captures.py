@@ -33,7 +33,7 @@ class Capture:
     answer: Answer
     request: bytes
     response: tuple[bytes, int, Iterator[bytes]] | None
-    """Head, size of what follows, and that in pieces, once; None: no whole head came."""
+    """Head, size of what follows, and that in pieces, once; None: no whole head came, or none of HTTP."""
     whole: bool
     """The answer came to its end."""
 
@@ -59,7 +59,7 @@ def archive(journey: Journey, record: Record, answer: Answer, elapsed: float, re
                 elapsed=elapsed,
                 answer=answer,
                 request=record.request,
-                response=record.response(),
+                response=record.response() if answer.status is not None else None,
                 whole=record.whole and answer.fault is None,
             )
         )

@@ -322,18 +322,6 @@ def command(*arguments: str, stdin: bytes = b"", cwd: Path | None = None) -> sub
     )
 
 
-def test_several_outputs_of_one_run_join_by_index(tmp_path: Path) -> None:
-    options = [word for form in sorted(READERS) for word in ("-o", path_of(tmp_path, form).name)]
-    done = command("-", *options, stdin=b"nonsense\nftp://h/\n", cwd=tmp_path)
-    assert done.returncode == 1, done.stderr
-    assert done.stdout == b""
-    for form, read in READERS.items():
-        if form != "parquet":
-            found = {row["index"]: row["error_type"] for row in read(path_of(tmp_path, form))}
-            assert found == {0: "invalid_url", 1: "unsupported_scheme"}, form
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path_of(tmp_path, form).name for form in READERS)
-
-
 def test_csv_goes_to_stdout(tmp_path: Path) -> None:
     done = command("-", "--format", "csv", "-q", stdin=b"nonsense\n", cwd=tmp_path)
     found = list(csv.DictReader(io.StringIO(done.stdout.decode(), newline="")))

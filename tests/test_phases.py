@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from tests.faults import FaultServer
 DELAY = 0.05
 
 
-async def phases(*requests: Request | str, **options: object) -> list[Timings]:
+async def phases(*requests: Request | str, **options: Any) -> list[Timings]:
     results = await fetch_all(requests, concurrency=1, timings=True, retries=0, **options)
     assert all(result.timings for result in results), [result.error for result in results]
     return [result.timings for result in results if result.timings is not None]

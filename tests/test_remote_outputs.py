@@ -212,6 +212,12 @@ def test_the_summary_of_a_run_may_go_to_a_place_too(
     assert json.loads(kept.read_bytes())["summary"]["urls"] == len(PATHS)
 
 
+def test_a_plan_may_go_to_a_place_too(site: Site, folder: Path, shelf: Path) -> None:
+    assert fetchall(*command(site, folder, f"{PLACE}plan.json"), "--plan") == 0
+    assert json.loads((shelf / "plan.json").read_bytes())
+    assert site.asked == []
+
+
 @pytest.mark.parametrize("scheme", ["file", "local"])
 def test_a_url_of_a_local_file_is_that_file(scheme: str, site: Site, folder: Path) -> None:
     words = command(site, folder, f"{scheme}://{folder}/out.json", paths=["/1", "/stop"])
