@@ -50,7 +50,7 @@ def check(name: str, feature: str) -> None:
 
 def path_of(name: str) -> str:
     """The path of a local file that is named by a URL (`file://`); any other name as it is."""
-    if name.partition("://")[0] not in ("file", "local"):
+    if not name.startswith(("file://", "local://")):
         return name
     from fsspec.implementations.local import LocalFileSystem
 

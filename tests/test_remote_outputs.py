@@ -149,11 +149,17 @@ def test_a_list_that_grew_adds_to_what_is_there(name: str, site: Site, folder: P
         assert sorted(row["index"] for row in rows(shelf / name)) == list(range(len(PATHS) + 1))
 
 
+def kept_rows(folder: Path) -> list[bytes]:
+    """The lines of what waits to be uploaded."""
+    (part,) = (folder / "state" / "fetchall").glob("*.part")
+    return part.read_bytes().splitlines()
+
+
 def test_a_run_that_was_killed_goes_on_in_a_process_of_its_own(site: Site, folder: Path, shelf: Path) -> None:
     env = environment(PYTHONPATH=on_the_path(folder / "path"))
     words = command(site, folder, "shelf://out.jsonl", paths=[*PATHS, "/hold"])
     process = start(*words, folder=folder, env=env)
-    until(lambda: len(site.asked) == len(PATHS) + 1)
+    until(lambda: site.counts["/hold"] and len(kept_rows(folder)) == len(PATHS))
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert list(shelf.iterdir()) == []
@@ -295,7 +301,9 @@ def test_without_its_extra_one_line_says_what_to_install(folder: Path) -> None:
 
 def test_local_runs_and_help_do_not_import_it(site: Site, folder: Path) -> None:
     code = "import sys; from fetchall.cli import main\ntry: main()\nfinally: assert 'fsspec' not in sys.modules"
-    for words in (["--help"], command(site, folder, "out.json")):
+    listed = command(site, folder, "out.json")
+    (folder / "urls.txt").rename(folder / "file")
+    for words in (["--help"], ["file", *listed[1:]]):
         done = subprocess.run(
             [sys.executable, "-c", code, *words], cwd=folder, env=environment(FETCHALL_OUTPUT="s3://b/x.json")
         )

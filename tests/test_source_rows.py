@@ -207,6 +207,22 @@ def test_an_object_may_set_method_headers_and_body_and_the_rest_travels_through(
     ]
 
 
+@given(st.integers(-(10**300), 10**300) | st.sampled_from([2**63 - 1, 2**63, 2**64 - 1, 2**64, -(2**63), -(2**63) - 1]))
+def test_no_integer_is_rounded(number: int) -> None:
+    (found,) = lines(
+        b'{"url": "http://h/", "id": %d, "json": [%d], "headers": {"X-Id": %d}}' % (number, number, number)
+    )
+    assert found.input == {"id": number}
+    assert found.body == b"[%d]" % number
+    assert found.headers[0] == ("X-Id", str(number))
+
+
+def test_a_long_number_in_what_nests_deeply_is_a_row_still() -> None:
+    deep = b"[" * 240 + b"]" * 240
+    (found,) = lines(b'{"url": "http://h/", "id": %d, "deep": %s}' % (2**70, deep))
+    assert (found.fault, (found.input or {})["id"]) == (None, 2**70)
+
+
 def test_a_body_of_its_own_implies_post_unless_the_options_name_a_method() -> None:
     assert Options().verb_of(None, b"x") == "POST"
     assert Options(method="PUT").verb_of(None, b"x") == "PUT"
