@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import codecs
+from collections.abc import Mapping
 from email.message import Message
 from typing import Any
 
@@ -66,3 +67,13 @@ def _decoded(body: bytes, kind: str, charset: str | None) -> str | None:
         return body.decode(charset or "utf-8")
     except (ValueError, LookupError):
         return None
+
+
+def body_of(row: Mapping[str, Any]) -> bytes | None:
+    """The bytes of the body in a row, JSON as it would be written here; None where the row has none."""
+    if isinstance(text := row.get("body_text"), str):
+        _, charset = media_type(row.get("content_type"))
+        return text.encode(charset or "utf-8", "replace")
+    if isinstance(data := row.get("body_base64"), str):
+        return base64.b64decode(data)
+    return orjson.dumps(row["body_json"]) if row.get("body_json") is not None else None

@@ -19,7 +19,7 @@ from fetchall.errors import ResumeError, SinkError
 from fetchall.listing import Listing
 from fetchall.options import Options, Reporting
 from fetchall.person import Person, columns_of, stdout_form, wants_color
-from fetchall.preflight import STDOUT
+from fetchall.preflight import STDOUT, is_finished
 from fetchall.resume import Past
 from fetchall.rows import Columns, keys
 from fetchall.sinks import Sink, form_of, make
@@ -84,7 +84,7 @@ class Outputs:
         known = state.load(first.path + STATE)
         if first.existed or (known is not None and self._journal_exists):
             return self._past_of_part(first, known, options)
-        if os.path.exists(first.path):
+        if is_finished(first.path, options):
             return self._past_of_finished(first, known, options)
         for part in self._parts[1:]:
             if part.existed:
@@ -226,7 +226,7 @@ class Outputs:
                 raise ResumeError(
                     f"there is no state beside {first.part}, so nobody can tell whose rows it holds: --overwrite it"
                 )
-            return self._past_of_finished(first, None, options) if os.path.exists(first.path) else None
+            return self._past_of_finished(first, None, options) if is_finished(first.path, options) else None
         if not size and known.started_from == "finished" and os.path.exists(first.path):
             return self._past_of_finished(first, known, options)
         known.check(self._form, options, first.part)

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from fetchall.errors import InvalidOptions, SinkError
-from fetchall.options import Reporting
+from fetchall.options import Options, Reporting
 from fetchall.sinks import check_installed, form_of
 from fetchall.sinks.outlet import PART
+from fetchall.sinks.readback import has_validators
 from fetchall.source import STDIN
 
 STDOUT = "-"
+_SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
 
 
 def check_outputs(reporting: Reporting, sources: Sequence[str]) -> None:
@@ -40,6 +42,25 @@ def check_outputs(reporting: Reporting, sources: Sequence[str]) -> None:
             check_installed(form_of(path))
     if reporting.summary is not None:
         _check_summary(reporting.summary)
+
+
+def remarks(reporting: Reporting, options: Options) -> Iterator[str]:
+    """What whoever started the run should know beforehand."""
+    if options.insecure:
+        yield "certificates are not verified (--insecure)"
+    if reporting.sync and options.verb not in _SAFE:
+        yield f"--sync sends every {options.verb} twice"
+    if options.refresh is not None:
+        if not os.path.exists(options.refresh):
+            yield f"{options.refresh} is not there: every page is new"
+        elif not has_validators(options.refresh):
+            yield f"{options.refresh} has neither ETag nor Last-Modified: all is fetched whole; write it with --refresh"
+
+
+def is_finished(path: str, options: Options) -> bool:
+    """Whether an output is there that can be gone on with: not the one that this run is to refresh."""
+    refreshed = options.refresh is not None and os.path.realpath(path) == os.path.realpath(options.refresh)
+    return os.path.exists(path) and not refreshed
 
 
 def _check_summary(path: str) -> None:

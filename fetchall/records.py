@@ -10,7 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+if TYPE_CHECKING:
+    from fetchall.validators import Known, Refresh
 
 T = TypeVar("T")
 
@@ -113,6 +116,8 @@ class Request:
     input: dict[str, Any] | None = None
     """Further columns of the input, passed through to the row."""
     fault: Fault | None = None
+    known: Known | None = None
+    """What an earlier output says of it, with `Options.refresh`; filled in while the list is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +222,9 @@ class Result:
     file: str | None = None
     duplicate_of: int | None = None
     """The index of the row that was fetched for this one as well."""
+    refresh: Refresh | None = None
+    etag: str | None = None
+    last_modified: str | None = None
 
     @property
     def index(self) -> int:
@@ -281,3 +289,5 @@ class Summary:
     status: dict[str, int]
     errors: dict[str, int]
     interrupted: bool
+    refresh: dict[str, int] | None = None
+    """How many pages were unchanged, changed, gone and new; None without `Options.refresh`."""
