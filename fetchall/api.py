@@ -18,7 +18,7 @@ from fetchall import descriptors
 from fetchall.errors import InvalidOptions
 from fetchall.options import Options
 from fetchall.records import Result
-from fetchall.refresh import Earlier, RefreshFeed
+from fetchall.refresh import refreshing
 from fetchall.run import Run
 from fetchall.source.feed import Feed, Urls, feed_of
 from fetchall.wire.session import Session
@@ -98,8 +98,7 @@ class Stream:
             options = dataclasses.replace(options, concurrency=descriptors.allowed(options.concurrency))
         self._options = options
         self._session = Session(options)
-        self._earlier = Earlier(options) if options.refresh is not None else None
-        self._feed = feed if self._earlier is None else RefreshFeed(feed, self._earlier)
+        self._feed = refreshing(feed, options)
         # Nothing that runs refers to this object: dropping it is leaving early.
         self._handoff = _Handoff(2 * options.concurrency + 64)
         self._run: Run | None = None
@@ -204,15 +203,8 @@ class Stream:
             await handoff.waiter
 
     def _start(self) -> asyncio.Task[None]:
-        handoff, earlier, deliver = self._handoff, self._earlier, self._handoff.put
-        if earlier is not None:
-
-            def deliver(result: Result) -> None:
-                handoff.put(earlier.settle(result))
-
-        self._run = Run(self._feed, self._options, self._session, deliver, handoff.room)
+        handoff = self._handoff
+        self._run = Run(self._feed, self._options, self._session, handoff.put, handoff.room)
         task = asyncio.create_task(self._run.go())
         task.add_done_callback(lambda _: handoff.notify())
-        if earlier is not None:
-            task.add_done_callback(lambda _: earlier.close())
         return task

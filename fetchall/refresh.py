@@ -1,8 +1,8 @@
 """
 An earlier output beside the list: each request is told what is known of its page, each result what is still true.
 
-Knows rows and URLs; it must not know HTTP, nor outputs. Both happen where the list is read, so that requests and
-results may travel in between. The index is on disk: some 30 bytes a row.
+Knows rows and URLs; it must not know HTTP, nor outputs. The one happens where the list is read and the other where
+results are made, which may be another process. The index is on disk: some 30 bytes a row.
 """
 
 from __future__ import annotations
@@ -11,19 +11,24 @@ import asyncio
 import sqlite3
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from hashlib import blake2b
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fetchall.body_form import body_of
 from fetchall.errors import SourceError
+from fetchall.journey import Headers, Journey
 from fetchall.options import Options
 from fetchall.records import Fault, Request, Result
-from fetchall.sinks.readback import Fields, Readback
+from fetchall.sinks.readback import Fields, Readback, row_at
 from fetchall.source.feed import Feed
 from fetchall.urls import parse
-from fetchall.validators import NOT_MODIFIED, VALIDATED, Known, Refresh, freshened, verdict
+from fetchall.validators import NOT_MODIFIED, VALIDATED, Known, Refresh, conditions, freshened, verdict
+
+if TYPE_CHECKING:
+    from fetchall.bodies import Bodies
+    from fetchall.wire.session import Session
 
 _CACHE = 16 * 1024
 """KiB of the index that stay in memory."""
@@ -59,17 +64,6 @@ class Earlier:
             if self._closed:
                 self.close()
 
-    def settle(self, result: Result) -> Result:
-        """A result with its verdict; what a 304 says is unchanged has what the earlier row had."""
-        known = result.request.known
-        if result.status != NOT_MODIFIED or result.refresh is None:
-            return replace(result, refresh=verdict(known, result))
-        assert known is not None
-        row = self._output.row(known.place)
-        if row.get("final_url") != known.final_url:
-            raise SourceError(f"{self._path} was changed while it was in use: write somewhere else, and begin again")
-        return self._kept(result, known, row)
-
     def close(self) -> None:
         """Let go of everything, or have whoever looks up just now do so."""
         self._closed = True
@@ -91,28 +85,12 @@ class Earlier:
         places = [place for (place,) in self._index.execute("SELECT place FROM pages WHERE key = ?", (key,))]
         if not places:
             return request
-        found = [_known(place, self._output.row(place)) for place in places]
+        lines = self._output.lines
+        found = [_known(lines, place, row_at(lines, place)) for place in places]
         known = found[-1]
         if any((other.etag, other.last_modified) != (known.etag, known.last_modified) for other in found):
             known = replace(known, etag=None, last_modified=None)  # nobody knows whose row is whose
         return replace(request, known=known)
-
-    def _kept(self, result: Result, known: Known, row: Fields) -> Result:
-        options = self._options
-        headers = result.headers
-        if options.headers and headers is not None and isinstance(row.get("headers"), dict):
-            headers = freshened(row["headers"], headers)
-        return replace(
-            result,
-            ok=True,
-            size=known.size,
-            sha256=known.sha256,
-            content_type=row.get("content_type"),
-            etag=result.etag if result.etag is not None else known.etag,
-            last_modified=result.last_modified if result.last_modified is not None else known.last_modified,
-            headers=headers,
-            body=body_of(row) if options.body else None,
-        )
 
     def _read(self) -> None:
         self._file = tempfile.NamedTemporaryFile(prefix="fetchall-refresh-")  # noqa: SIM115 (closed by `close`)
@@ -149,6 +127,53 @@ class RefreshFeed:
     def close(self) -> None:
         """See `Feed`."""
         self._feed.close()
+        self._earlier.close()
+
+
+def refreshing(feed: Feed, options: Options) -> Feed:
+    """The feed, with what is known where there is an earlier output; raises `SourceError` and `MissingExtra`."""
+    return feed if options.refresh is None else RefreshFeed(feed, Earlier(options))
+
+
+def conditions_of(journey: Journey, bodies: Bodies, session: Session) -> Headers:
+    """What asks whether its page has changed: at the URL whose validators are known, if it need not come again."""
+    known = journey.request.known
+    if known is None or known.final_url != journey.target.shown or session.is_conditional(journey.request):
+        return ()
+    return conditions(known) if bodies.has_kept(journey.request, known) else ()
+
+
+def settling(options: Options, deliver: Callable[[Result], None]) -> Callable[[Result], None]:
+    """What delivers results with their verdicts; what a 304 says is unchanged has what the earlier row had."""
+
+    def settled(result: Result) -> None:
+        known = result.request.known
+        if result.refresh is None or known is None:
+            deliver(replace(result, refresh=verdict(known, result)))
+        else:
+            deliver(_kept(result, known, options))
+
+    return deliver if options.refresh is None else settled
+
+
+def _kept(result: Result, known: Known, options: Options) -> Result:
+    row = row_at(known.lines, known.place)
+    if row.get("final_url") != known.final_url:
+        raise SourceError(f"{known.lines} was changed while it was in use: write somewhere else, and begin again")
+    headers = result.headers
+    if headers is not None and isinstance(row.get("headers"), dict):
+        headers = freshened(row["headers"], headers)
+    return replace(
+        result,
+        ok=True,
+        size=known.size,
+        sha256=known.sha256,
+        content_type=row.get("content_type"),
+        etag=result.etag if result.etag is not None else known.etag,
+        last_modified=result.last_modified if result.last_modified is not None else known.last_modified,
+        headers=headers,
+        body=body_of(row) if options.body else None,
+    )
 
 
 def _is_page(row: Fields) -> bool:
@@ -171,8 +196,9 @@ def _key(method: str, url: str) -> bytes | None:
     return blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).digest()
 
 
-def _known(place: int, row: Fields) -> Known:
+def _known(lines: str, place: int, row: Fields) -> Known:
     return Known(
+        lines=lines,
         place=place,
         final_url=row["final_url"],
         etag=_validator(row, "etag", "etag"),

@@ -18,17 +18,17 @@ from fetchall.dedupe import Duplicates, key_of
 from fetchall.gate import Bound, Gate, Visit
 from fetchall.hearing import THROTTLES, is_good, signal_of
 from fetchall.heart import Heart
-from fetchall.journey import Headers, Journey
+from fetchall.journey import Journey
 from fetchall.options import Clock, Options
 from fetchall.outcome import note_try, result_of, unsendable, unsent
 from fetchall.pool import LoopClock, Pool
 from fetchall.records import Answer, ErrorType, Fault, Hop, Request, Result
+from fetchall.refresh import conditions_of, settling
 from fetchall.retry import IDEMPOTENT, RETRYABLE_ERRORS, RetryPolicy, asked_wait, backoff, worth_retrying
 from fetchall.schedule import Limits, Schedule
 from fetchall.source.feed import Feed
 from fetchall.tags import respecting
 from fetchall.urls import follow, parse
-from fetchall.validators import conditions
 from fetchall.wire.credentials import next_request
 from fetchall.wire.fetch import REDIRECTS, Call, Fetcher
 from fetchall.wire.session import Session
@@ -56,7 +56,7 @@ class Run:
         self._options = options
         self._session = session
         self._fetcher: Fetcher = session.open()
-        self._deliver = deliver
+        self._deliver = settling(options, deliver)
         self._clock: Clock = options.clock or LoopClock()
         self._rng = random.Random()
         self._retry = _policy(options)
@@ -232,7 +232,7 @@ class Run:
         journey.keeper = self._bodies.keeper(journey)
         journey.record = self._session.record(journey.request) if options.recorder is not None else None
         has_body = journey.body is not None or journey.payload is None
-        journey.conditions = self._conditions(journey)
+        journey.conditions = conditions_of(journey, self._bodies, self._session)
         return Call(
             task=task,
             target=journey.target,
@@ -246,13 +246,6 @@ class Run:
             record=journey.record,
             follow=options.location,
         )
-
-    def _conditions(self, journey: Journey) -> Headers:
-        """What asks whether its page has changed, at the URL whose validators are known, if it need not come again."""
-        known = journey.request.known
-        if known is None or known.final_url != journey.target.shown or self._session.is_conditional(journey.request):
-            return ()
-        return conditions(known) if self._bodies.has_kept(journey.request, known) else ()
 
     def _decide(self, journey: Journey, answer: Answer, now: float) -> None:
         fault = answer.fault

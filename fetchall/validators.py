@@ -48,9 +48,12 @@ class Refresh(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What an earlier output says of a page, as far as it decides what is asked; the rest stands at `place`."""
+    """What an earlier output says of a page, as far as it decides what is asked; the rest stands in its row."""
 
+    lines: str
+    """The path of the file that has the row,"""
     place: int
+    """and where in it the row begins."""
     final_url: str
     """Whose validators these are."""
     etag: str | None

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pickle
 import random
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -15,9 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fetchall import Options, Request, Result, SourceError, fetch_all
-from fetchall.refresh import Earlier
-from fetchall.sinks.readback import READABLE, Readback
+from fetchall.refresh import Earlier, settling
+from fetchall.sinks.readback import READABLE, Readback, row_at
 from fetchall.validators import Known, Refresh, conditions, freshened, verdict
+from tests.command import environment
 from tests.faults import FaultServer
 from tests.faults.fresh import Page
 from tests.resuming import fetchall, rows
@@ -74,7 +78,7 @@ def sent(site: FaultServer, name: str) -> tuple[str | None, str | None]:
 
 def known(**changes: Any) -> Known:
     fields = {"etag": None, "last_modified": None, "size": None, "sha256": None, "file": None, "body": False}
-    return Known(**{"place": 0, "final_url": "http://h/", **fields, **changes})
+    return Known(**{"lines": "", "place": 0, "final_url": "http://h/", **fields, **changes})
 
 
 def answered(status: int | None = 200, **changes: Any) -> Result:
@@ -417,16 +421,38 @@ def test_resume_does_not_take_what_is_to_be_refreshed_for_what_is_done(site: Fau
     assert verdicts("rows.jsonl") == {"both": "unchanged"}
 
 
-def test_an_output_that_is_rewritten_under_the_run_ends_it(site: FaultServer, folder: Path) -> None:
+@pytest.mark.parametrize("line", [b'{"index":0,"url":"x","final_url":"y"}\n', b"these are no rows\n"])
+def test_an_output_that_is_rewritten_under_the_run_ends_it(line: bytes, site: FaultServer, folder: Path) -> None:
     fetchall(listed(site, "both"), "-q", "--headers", "-o", "old.jsonl")
-    earlier = Earlier(Options(refresh="old.jsonl"))
+    options = Options(refresh="old.jsonl")
+    earlier = Earlier(options)
     (request,) = earlier.attach([Request(site.url("/fresh/both"))])
     with open("old.jsonl", "r+b") as file:
-        file.write(b'{"index":0,"url":"x","final_url":"y"}\n')
+        file.write(line)
     confirmed = answered(304, refresh=Refresh.UNCHANGED)
     with pytest.raises(SourceError, match="changed while it was in use"):
-        earlier.settle(Result(**{**_fields(confirmed), "request": request}))
+        settling(options, lambda _: None)(Result(**{**_fields(confirmed), "request": request}))
     earlier.close()
+
+
+@pytest.mark.parametrize("old", ["old.jsonl", "old.sqlite"])
+def test_what_is_known_travels_to_another_process(old: str, site: FaultServer, folder: Path) -> None:
+    """Results may be made elsewhere than where the list is read: the row is found by its path and place."""
+    fetchall(listed(site, "both"), "-q", "--headers", "--body", "-o", old)
+    options = Options(refresh=old, body=True)
+    earlier = Earlier(options)
+    (request,) = pickle.loads(pickle.dumps(earlier.attach([Request(site.url("/fresh/both"))])))
+    there = (
+        "import pickle, sys; from fetchall.refresh import settling; options, result = pickle.load(sys.stdin.buffer);"
+        "settling(options, lambda settled: sys.stdout.buffer.write(settled.body))(result)"
+    )
+    confirmed = Result(**{**_fields(answered(304, refresh=Refresh.UNCHANGED)), "request": request})
+    done = subprocess.run(
+        [sys.executable, "-c", there], input=pickle.dumps((options, confirmed)), capture_output=True, check=True,
+        env=environment(),
+    )  # fmt: skip
+    earlier.close()
+    assert done.stdout == b"both"
 
 
 def _fields(result: Result) -> dict[str, Any]:
@@ -523,5 +549,5 @@ def test_rows_are_read_back_from_where_they_stand(folder: Path) -> None:
     output = Readback("old.jsonl")
     found = list(output.rows())
     assert [fields["url"] for _, fields in found] == ["a", "b", "c"]
-    assert [output.row(place) for place, _ in found] == [fields for _, fields in found]
+    assert [row_at(output.lines, place) for place, _ in found] == [fields for _, fields in found]
     output.close()

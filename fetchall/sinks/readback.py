@@ -10,7 +10,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from typing import IO, Any
+from typing import Any
 
 from fetchall.errors import SinkError, SourceError
 from fetchall.rows import dumps, loads
@@ -64,8 +64,8 @@ class Readback:
     def __init__(self, path: str) -> None:
         self._path = path
         self._form = check_readable(path)
-        self._lines: IO[bytes] | None = None
-        """Where places are places."""
+        self._lines: Any = None
+        """The file, ours or a copy, in which places are places."""
 
     def __repr__(self) -> str:
         return f"<Readback {self._path}>"
@@ -82,17 +82,11 @@ class Readback:
         except Exception as error:  # the libraries' own, which need not be there to be named
             raise SourceError(f"{self._path} can't be read back: {str(error).splitlines()[0]}") from error
 
-    def row(self, place: int) -> Fields:
-        """The row at a place; raises `SourceError` where something else stands there now."""
-        assert self._lines is not None
-        descriptor = self._lines.fileno()
-        line = os.pread(descriptor, 4096, place)
-        while (end := line.find(b"\n")) < 0 and (block := os.pread(descriptor, _BLOCK, place + len(line))):
-            line += block
-        try:
-            return _object(line[: end if end >= 0 else None].rstrip(b",\r"))
-        except ValueError as error:
-            raise SourceError(f"{self._path} was changed while it was in use: its row at {place} is gone") from error
+    @property
+    def lines(self) -> str:
+        """The path of the file in which `row_at` finds places, once the rows were read."""
+        path: str = self._lines.name
+        return os.path.abspath(path)
 
     def close(self) -> None:
         """Let go of the file, and of a copy."""
@@ -107,12 +101,22 @@ class Readback:
                 if line.strip():
                     yield place, _object(line)
             return
-        self._lines = copy = tempfile.TemporaryFile(prefix="fetchall-refresh-")  # noqa: SIM115 (closed by `close`)
+        self._lines = copy = tempfile.NamedTemporaryFile(prefix="fetchall-refresh-")  # noqa: SIM115 (closed by `close`)
         for fields in _READERS[self._form](self._path):
             kept = {key: fields[key] for key in WANTED if key in fields}
             yield copy.tell(), kept
             copy.write(dumps(kept) + b"\n")
         copy.flush()
+
+
+def row_at(lines: str, place: int) -> Fields:
+    """The row at a place of `Readback.lines`; raises `SourceError` where something else stands there now."""
+    try:
+        with open(lines, "rb") as file:
+            file.seek(place)
+            return _object(file.readline().rstrip(b",\r\n"))
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{lines} was changed while it was in use: write somewhere else, and begin again") from error
 
 
 def _placed(lines: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
