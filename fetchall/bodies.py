@@ -134,7 +134,7 @@ class Bodies:
         known = journey.request.known
         if known is not None and (result.refresh is not None or self._is_same(known, keeper)):
             self.drop(journey)
-            return replace(result, file=known.file if self._folder is not None else None)
+            return replace(result, file=known.file) if self._folder is not None else result
         has_body = result.error_type is None and journey.method != "HEAD"
         if has_body and self._column is not None and (fault := self._mismatch(journey, keeper)) is not None:
             result, has_body = _failed(result, fault), False

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 from fetchall.body_form import body_of
 from fetchall.errors import SourceError
@@ -42,7 +41,6 @@ class Earlier:
         self._options = options
         self._path = options.refresh
         self._output = Readback(options.refresh)
-        self._file: Any = None
         self._index: sqlite3.Connection | None = None
         self._is_read = self._closed = False
         self._lock = threading.Lock()
@@ -59,7 +57,7 @@ class Earlier:
                     self._read()
                 return [self._attached(request) for request in requests]
         except sqlite3.OperationalError as error:
-            raise SourceError(f"{self._path} can't be indexed in {tempfile.gettempdir()}: {error}") from error
+            raise SourceError(f"{self._path} can't be indexed: {error}; TMPDIR names another place for that") from error
         finally:
             if self._closed:
                 self.close()
@@ -72,7 +70,6 @@ class Earlier:
         try:
             if self._index is not None:
                 self._index.close()
-                self._file.close()
                 self._index = None
             self._output.close()
         finally:
@@ -86,16 +83,15 @@ class Earlier:
         if not places:
             return request
         lines = self._output.lines
-        found = [_known(lines, place, row_at(lines, place)) for place in places]
+        found = [_known(lines, place, self._output.row(place)) for place in places]
         known = found[-1]
         if any((other.etag, other.last_modified) != (known.etag, known.last_modified) for other in found):
             known = replace(known, etag=None, last_modified=None)  # nobody knows whose row is whose
         return replace(request, known=known)
 
     def _read(self) -> None:
-        self._file = tempfile.NamedTemporaryFile(prefix="fetchall-refresh-")  # noqa: SIM115 (closed by `close`)
-        self._index = index = sqlite3.connect(self._file.name, isolation_level=None, check_same_thread=False)
-        # It holds nothing that a crash must not lose.
+        # A database without a name is in a file of SQLite's own that goes with the process, however that ends.
+        self._index = index = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         for pragma in ("journal_mode=OFF", "synchronous=OFF", f"cache_size=-{_CACHE}", "locking_mode=EXCLUSIVE"):
             index.execute(f"PRAGMA {pragma}")
         index.execute("CREATE TABLE pages (key BLOB, place INTEGER, PRIMARY KEY (key, place)) WITHOUT ROWID")
@@ -143,37 +139,54 @@ def conditions_of(journey: Journey, bodies: Bodies, session: Session) -> Headers
     return conditions(known) if bodies.has_kept(journey.request, known) else ()
 
 
-def settling(options: Options, deliver: Callable[[Result], None]) -> Callable[[Result], None]:
-    """What delivers results with their verdicts; what a 304 says is unchanged has what the earlier row had."""
+class Kept:
+    """What results have of earlier rows: their verdict, and what a 304 says is unchanged. Raises `SourceError`."""
 
-    def settled(result: Result) -> None:
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._file: IO[bytes] | None = None
+
+    def settling(self, deliver: Callable[[Result], None]) -> Callable[[Result], None]:
+        """What delivers results when they are settled; `deliver` itself where there is no earlier output."""
+        return deliver if self._options.refresh is None else lambda result: deliver(self.settle(result))
+
+    def settle(self, result: Result) -> Result:
+        """A result with its verdict."""
         known = result.request.known
         if result.refresh is None or known is None:
-            deliver(replace(result, refresh=verdict(known, result)))
-        else:
-            deliver(_kept(result, known, options))
+            return replace(result, refresh=verdict(known, result))
+        row = self._row(known)
+        headers = result.headers
+        if headers is not None and isinstance(row.get("headers"), dict):
+            headers = freshened(row["headers"], headers)
+        return replace(
+            result,
+            ok=True,
+            size=known.size,
+            sha256=known.sha256,
+            content_type=row.get("content_type"),
+            etag=result.etag if result.etag is not None else known.etag,
+            last_modified=result.last_modified if result.last_modified is not None else known.last_modified,
+            headers=headers,
+            body=body_of(row) if self._options.body else None,
+        )
 
-    return deliver if options.refresh is None else settled
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file is not None:
+            self._file.close()
 
-
-def _kept(result: Result, known: Known, options: Options) -> Result:
-    row = row_at(known.lines, known.place)
-    if row.get("final_url") != known.final_url:
-        raise SourceError(f"{known.lines} was changed while it was in use: write somewhere else, and begin again")
-    headers = result.headers
-    if headers is not None and isinstance(row.get("headers"), dict):
-        headers = freshened(row["headers"], headers)
-    return replace(
-        result,
-        ok=True,
-        size=known.size,
-        sha256=known.sha256,
-        content_type=row.get("content_type"),
-        etag=result.etag if result.etag is not None else known.etag,
-        last_modified=result.last_modified if result.last_modified is not None else known.last_modified,
-        headers=headers,
-        body=body_of(row) if options.body else None,
-    )
+    def _row(self, known: Known) -> Fields:
+        """The row of which this is known, by whose process ever."""
+        try:
+            if self._file is None:
+                self._file = open(known.lines, "rb", buffering=0)  # noqa: SIM115 (closed by `close`)
+            row = row_at(self._file, known.place)
+        except (OSError, ValueError):
+            row = {}
+        if row.get("final_url") != known.final_url:
+            raise SourceError(f"{known.lines} was changed while it was in use: write somewhere else, and begin again")
+        return row
 
 
 def _is_page(row: Fields) -> bool:

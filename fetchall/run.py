@@ -23,7 +23,7 @@ from fetchall.options import Clock, Options
 from fetchall.outcome import note_try, result_of, unsendable, unsent
 from fetchall.pool import LoopClock, Pool
 from fetchall.records import Answer, ErrorType, Fault, Hop, Request, Result
-from fetchall.refresh import conditions_of, settling
+from fetchall.refresh import Kept, conditions_of
 from fetchall.retry import IDEMPOTENT, RETRYABLE_ERRORS, RetryPolicy, asked_wait, backoff, worth_retrying
 from fetchall.schedule import Limits, Schedule
 from fetchall.source.feed import Feed
@@ -56,7 +56,8 @@ class Run:
         self._options = options
         self._session = session
         self._fetcher: Fetcher = session.open()
-        self._deliver = settling(options, deliver)
+        self._kept = Kept(options)
+        self._deliver = self._kept.settling(deliver)
         self._clock: Clock = options.clock or LoopClock()
         self._rng = random.Random()
         self._retry = _policy(options)
@@ -118,6 +119,7 @@ class Run:
                 timer.cancel()
             await self._session.close()
             self._bodies.close()
+            self._kept.close()
             if self._duplicates is not None:
                 self._duplicates.close()
 

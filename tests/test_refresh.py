@@ -18,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fetchall import Options, Request, Result, SourceError, fetch_all
-from fetchall.refresh import Earlier, settling
-from fetchall.sinks.readback import READABLE, Readback, row_at
+from fetchall.refresh import Earlier, Kept
+from fetchall.sinks.readback import READABLE, Readback
 from fetchall.validators import Known, Refresh, conditions, freshened, verdict
 from tests.command import environment
 from tests.faults import FaultServer
@@ -430,8 +430,10 @@ def test_an_output_that_is_rewritten_under_the_run_ends_it(line: bytes, site: Fa
     with open("old.jsonl", "r+b") as file:
         file.write(line)
     confirmed = answered(304, refresh=Refresh.UNCHANGED)
+    kept = Kept(options)
     with pytest.raises(SourceError, match="changed while it was in use"):
-        settling(options, lambda _: None)(Result(**{**_fields(confirmed), "request": request}))
+        kept.settle(Result(**{**_fields(confirmed), "request": request}))
+    kept.close()
     earlier.close()
 
 
@@ -443,8 +445,8 @@ def test_what_is_known_travels_to_another_process(old: str, site: FaultServer, f
     earlier = Earlier(options)
     (request,) = pickle.loads(pickle.dumps(earlier.attach([Request(site.url("/fresh/both"))])))
     there = (
-        "import pickle, sys; from fetchall.refresh import settling; options, result = pickle.load(sys.stdin.buffer);"
-        "settling(options, lambda settled: sys.stdout.buffer.write(settled.body))(result)"
+        "import pickle, sys; from fetchall.refresh import Kept; options, result = pickle.load(sys.stdin.buffer);"
+        "sys.stdout.buffer.write(Kept(options).settle(result).body)"
     )
     confirmed = Result(**{**_fields(answered(304, refresh=Refresh.UNCHANGED)), "request": request})
     done = subprocess.run(
@@ -549,5 +551,5 @@ def test_rows_are_read_back_from_where_they_stand(folder: Path) -> None:
     output = Readback("old.jsonl")
     found = list(output.rows())
     assert [fields["url"] for _, fields in found] == ["a", "b", "c"]
-    assert [row_at(output.lines, place) for place, _ in found] == [fields for _, fields in found]
+    assert [output.row(place) for place, _ in found] == [fields for _, fields in found]
     output.close()

@@ -10,7 +10,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from typing import Any
+from typing import IO, Any
 
 from fetchall.errors import SinkError, SourceError
 from fetchall.rows import dumps, loads
@@ -82,6 +82,10 @@ class Readback:
         except Exception as error:  # the libraries' own, which need not be there to be named
             raise SourceError(f"{self._path} can't be read back: {str(error).splitlines()[0]}") from error
 
+    def row(self, place: int) -> Fields:
+        """The row at a place."""
+        return row_at(self._lines, place)
+
     @property
     def lines(self) -> str:
         """The path of the file in which `row_at` finds places, once the rows were read."""
@@ -109,14 +113,12 @@ class Readback:
         copy.flush()
 
 
-def row_at(lines: str, place: int) -> Fields:
-    """The row at a place of `Readback.lines`; raises `SourceError` where something else stands there now."""
-    try:
-        with open(lines, "rb") as file:
-            file.seek(place)
-            return _object(file.readline().rstrip(b",\r\n"))
-    except (OSError, ValueError) as error:
-        raise SourceError(f"{lines} was changed while it was in use: write somewhere else, and begin again") from error
+def row_at(file: IO[bytes], place: int) -> Fields:
+    """The row at a place of the file that `Readback.lines` names; raises ValueError where none stands there."""
+    line = os.pread(file.fileno(), 4096, place)
+    while (end := line.find(b"\n")) < 0 and (block := os.pread(file.fileno(), _BLOCK, place + len(line))):
+        line += block
+    return _object(line[: end if end >= 0 else None].rstrip(b",\r"))
 
 
 def _placed(lines: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
