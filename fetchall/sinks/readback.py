@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import IO, Any
 
-from fetchall.errors import SinkError, SourceError
+from fetchall.errors import FetchallError, SinkError, SourceError
 from fetchall.rows import dumps, loads
 from fetchall.sinks import check_installed, document, form_of
 from fetchall.source.packed import check_installed as check_unpacking
@@ -75,12 +75,13 @@ class Readback:
         try:
             if os.path.exists(self._path):
                 yield from self._rows()
+        except FetchallError:
+            raise
         except OSError as error:
             raise SourceError(f"{self._path}: {(error.strerror or str(error)).lower()}") from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise SourceError(f"{self._path} can't be read back: {error}") from error
-        except Exception as error:  # the libraries' own, which need not be there to be named
-            raise SourceError(f"{self._path} can't be read back: {str(error).splitlines()[0]}") from error
+        except Exception as error:  # whatever a library says of bytes that are not its form
+            words = (str(error) or type(error).__name__).splitlines()[0]
+            raise SourceError(f"{self._path} can't be read back: {words}") from error
 
     def row(self, place: int) -> Fields:
         """The row at a place."""
@@ -151,9 +152,8 @@ def _packed_lines(path: str) -> Iterator[Fields]:
 def _csv(path: str) -> Iterator[Fields]:
     """Without bodies: nothing and an empty text are not told apart, and a `'` may be --csv-safe's."""
     import csv
-    import sys
 
-    csv.field_size_limit(sys.maxsize)
+    csv.field_size_limit(2**31 - 1)
     with open(path, newline="", encoding="utf-8-sig") as file:
         for cells in csv.DictReader(file):
             yield _unflattened({key: value or None for key, value in cells.items() if key not in _BODY})
