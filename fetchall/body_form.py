@@ -70,10 +70,13 @@ def _decoded(body: bytes, kind: str, charset: str | None) -> str | None:
 
 
 def body_of(row: Mapping[str, Any]) -> bytes | None:
-    """The bytes of the body in a row, JSON as it would be written here; None where the row has none."""
-    if isinstance(text := row.get("body_text"), str):
-        _, charset = media_type(row.get("content_type"))
-        return text.encode(charset or "utf-8", "replace")
-    if isinstance(data := row.get("body_base64"), str):
-        return base64.b64decode(data)
+    """The bytes of the body in a row, JSON as it would be written here; None where it has none that can be had."""
+    text, data, kind = row.get("body_text"), row.get("body_base64"), row.get("content_type")
+    try:
+        if isinstance(text, str):
+            return text.encode((media_type(kind)[1] if isinstance(kind, str) else None) or "utf-8")
+        if isinstance(data, str):
+            return base64.b64decode(data)
+    except (ValueError, LookupError):
+        return None
     return orjson.dumps(row["body_json"]) if row.get("body_json") is not None else None

@@ -83,7 +83,8 @@ class Earlier:
         if not places:
             return request
         lines = self._output.lines
-        found = [_known(lines, place, self._output.row(place)) for place in places]
+        body = self._options.body
+        found = [_known(lines, place, self._output.row(place), body=body) for place in places]
         known = found[-1]
         if any((other.etag, other.last_modified) != (known.etag, known.last_modified) for other in found):
             known = replace(known, etag=None, last_modified=None)  # nobody knows whose row is whose
@@ -104,7 +105,7 @@ class Earlier:
         for place, row in self._output.rows():
             if self._closed:
                 return
-            if _is_page(row) and (key := _key(row.get("method", "GET"), row["url"])) is not None:
+            if _is_page(row) and (key := _key(_text(row.get("method")) or "GET", row["url"])) is not None:
                 yield key, place
 
 
@@ -157,14 +158,14 @@ class Kept:
             return replace(result, refresh=verdict(known, result))
         row = self._row(known)
         headers = result.headers
-        if headers is not None and isinstance(row.get("headers"), dict):
-            headers = freshened(row["headers"], headers)
+        if headers is not None:
+            headers = freshened(_headers(row), headers)
         return replace(
             result,
             ok=True,
             size=known.size,
             sha256=known.sha256,
-            content_type=row.get("content_type"),
+            content_type=_text(row.get("content_type")),
             etag=result.etag if result.etag is not None else known.etag,
             last_modified=result.last_modified if result.last_modified is not None else known.last_modified,
             headers=headers,
@@ -209,7 +210,7 @@ def _key(method: str, url: str) -> bytes | None:
     return blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).digest()
 
 
-def _known(lines: str, place: int, row: Fields) -> Known:
+def _known(lines: str, place: int, row: Fields, *, body: bool) -> Known:
     return Known(
         lines=lines,
         place=place,
@@ -219,7 +220,7 @@ def _known(lines: str, place: int, row: Fields) -> Known:
         size=row["size"] if isinstance(row.get("size"), int) else None,
         sha256=_text(row.get("sha256")),
         file=_text(row.get("file")),
-        body=any(row.get(key) is not None for key in ("body_json", "body_text", "body_base64")),
+        body=body_of(row) is not None if body else False,
     )
 
 
@@ -227,9 +228,20 @@ def _validator(row: Fields, column: str, header: str) -> str | None:
     """From its column, or from `headers`, where it must stand once."""
     if column in row:
         return _text(row[column])
-    headers = row.get("headers")
-    values = headers.get(header) if isinstance(headers, dict) else None
-    return _text(values[0]) if isinstance(values, list) and len(values) == 1 else None
+    values = _headers(row).get(header, ())
+    return values[0] if len(values) == 1 else None
+
+
+def _headers(row: Fields) -> dict[str, list[str]]:
+    """Those that are headers: lists of texts."""
+    found = row.get("headers")
+    if not isinstance(found, dict):
+        return {}
+    return {
+        name: values
+        for name, values in found.items()
+        if isinstance(values, list) and all(isinstance(value, str) for value in values)
+    }
 
 
 def _text(value: object) -> str | None:

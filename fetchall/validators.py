@@ -62,7 +62,7 @@ class Known:
     sha256: str | None
     file: str | None
     body: bool
-    """The row has the page's body."""
+    """The row has the page's body; False also where nobody asks for it."""
 
 
 def conditions(known: Known) -> tuple[tuple[str, str], ...]:

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from fetchall import Options, Request, Result, SourceError, fetch_all
 from fetchall.refresh import Earlier, Kept
+from fetchall.rows import Columns, dumps, fields
 from fetchall.sinks.readback import READABLE, Readback
 from fetchall.validators import Known, Refresh, conditions, freshened, verdict
 from tests.command import environment
@@ -455,6 +456,28 @@ def test_what_is_known_travels_to_another_process(old: str, site: FaultServer, f
     )  # fmt: skip
     earlier.close()
     assert done.stdout == b"both"
+
+
+ODD = [None, [], {}, 7, True, "", "x", {"etag": "x"}, {"etag": ['"b1"'], "x": [1]}, [1], 1e300]
+
+
+KEYS = (
+    "method", "url", "final_url", "status", "ok", "size", "content_type", "headers", "sha256", "file", "etag",
+    "last_modified", "body_text", "body_base64", "body_json",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_rows_that_were_in_other_hands_end_no_run(key: str, site: FaultServer, folder: Path) -> None:
+    url = site.url("/fresh/both")
+    row = {"index": 0, "url": url, "final_url": url, "method": "GET", "status": 200, "ok": True, "size": 4}
+    more = {"headers": {"etag": ['"b1"'], "content-type": ["text/plain"]}, "body_text": "both"}
+    for odd in ODD:
+        Path("old.jsonl").write_text(json.dumps({**row, **more, key: odd}) + "\n")
+        for body in (False, True):
+            (result,) = fetched([url], refresh="old.jsonl", headers=True, body=body)
+            assert result.status in (200, 304), odd
+            assert dumps(fields(result, Columns(headers=True, body=True, refresh=True)))
 
 
 def _fields(result: Result) -> dict[str, Any]:
