@@ -18,6 +18,7 @@ from fetchall import descriptors
 from fetchall.errors import InvalidOptions
 from fetchall.options import Options
 from fetchall.records import Result
+from fetchall.refresh import refreshing
 from fetchall.run import Run
 from fetchall.source.feed import Feed, Urls, feed_of
 from fetchall.wire.session import Session
@@ -112,7 +113,7 @@ class Stream:
             from fetchall.engines.charter import charter_of
 
             charter_of(options, columns, self._session.jar)  # said here what can't be
-        self._feed = feed
+        self._feed = refreshing(feed, options)
         # Nothing that runs refers to this object: dropping it is leaving early.
         self._handoff = _Handoff(2 * options.concurrency + 64 if columns is None else _SHEAVES)
         self._run: Run | Crew | None = None

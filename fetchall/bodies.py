@@ -17,8 +17,9 @@ from fetchall.folder import Folder, Taken
 from fetchall.journey import Journey
 from fetchall.naming import BY_DIGEST, DEFAULT, Facts, is_unique, numbered, parts, plain
 from fetchall.options import Options
-from fetchall.records import ErrorType, Fault, Result
+from fetchall.records import ErrorType, Fault, Request, Result
 from fetchall.rows import Columns, fields
+from fetchall.validators import Known
 from fetchall.wire.body import Memory
 from fetchall.wire.failures import NotKept
 
@@ -73,7 +74,9 @@ class Bodies:
 
     def __init__(self, options: Options) -> None:
         self._body = options.body
-        self._digest = options.sha256 or options.body
+        self._digest = options.sha256 or options.body or options.refresh is not None
+        self._sha256 = options.sha256
+        self._keeps_old = options.refresh is not None
         self._column = options.checksum_column
         self._choice = options.choice
         self._template = options.name or (BY_DIGEST if options.dedupe_bodies else DEFAULT)
@@ -104,6 +107,16 @@ class Bodies:
             return Memory(digest=True, body=self._body, md5=checksum)
         return None
 
+    def has_kept(self, request: Request, known: Known) -> bool:
+        """Whether all that is wanted of a page is there, so that it need not come again if it is as it was."""
+        wanted, _ = self._checksum(request)
+        return (
+            not (self._body and not known.body)
+            and not (self._sha256 and known.sha256 is None)
+            and not (wanted and wanted != known.sha256)
+            and (self._folder is None or self._folder.holds(known.file, known.size))
+        )
+
     def drop(self, journey: Journey) -> None:
         """A hop's body is not wanted any more."""
         if isinstance(journey.keeper, Saved):
@@ -118,6 +131,10 @@ class Bodies:
         keeper = journey.keeper
         if keeper is None:
             return result
+        known = journey.request.known
+        if known is not None and (result.refresh is not None or self._is_same(known, keeper)):
+            self.drop(journey)
+            return replace(result, file=known.file) if self._folder is not None else result
         has_body = result.error_type is None and journey.method != "HEAD"
         if has_body and self._column is not None and (fault := self._mismatch(journey, keeper)) is not None:
             result, has_body = _failed(result, fault), False
@@ -134,7 +151,7 @@ class Bodies:
             journey.request.input,
         )
         try:
-            return replace(result, file=self._save(keeper, facts))
+            return replace(result, file=self._save(keeper, facts, known.file if known is not None else None))
         except OSError as error:
             refused = self.refused(error)
             if self.lost is not None:
@@ -150,50 +167,72 @@ class Bodies:
             self.lost = OSError(error.errno, error.strerror, self._folder.path if self._folder else None)
         return NotKept(f"its body could not be written: {_words(error)}")
 
-    def _save(self, keeper: Saved, facts: Facts) -> str:
+    def _is_same(self, known: Known, keeper: Memory) -> bool:
+        """A file that is there already has just come again."""
+        return (
+            self._folder is not None
+            and known.sha256 == keeper.sha256
+            and isinstance(keeper, Saved)
+            and known.size == keeper.size
+            and self._folder.holds(known.file, known.size)
+        )
+
+    def _save(self, keeper: Saved, facts: Facts, old: str | None) -> str:
         assert self._folder is not None
         name = keeper.finish()
         try:
-            return self._place(name, keeper.size, facts)
+            return self._place(name, keeper.size, facts, old)
         except BaseException:
             with suppress(OSError):
                 self._folder.remove(name)
             raise
 
-    def _place(self, name: str, size: int, facts: Facts) -> str:
+    def _place(self, name: str, size: int, facts: Facts, old: str | None) -> str:
         """Give a finished file its name, or leave what stands there."""
         assert self._folder is not None
         path = parts(self._template, facts)
         try:
-            return self._put(name, path, size, facts.index)
+            return self._put(name, path, size, facts.index, old)
         except OSError as error:
             if error.errno not in _NO_PLACE:
                 raise
-        return self._put(name, [plain(facts)], size, facts.index, unique=True)
+        return self._put(name, [plain(facts)], size, facts.index, old, unique=True)
 
-    def _put(self, name: str, path: list[str], size: int, index: int, *, unique: bool = False) -> str:
+    def _put(self, name: str, path: list[str], size: int, index: int, old: str | None, *, unique: bool = False) -> str:
+        """With --refresh, rows may keep any file that is there: a page takes the place of its own old one alone."""
         folder = self._folder
         assert folder is not None
-        if (unique or self._unique) and not self._no_clobber:
+        own = "/".join(path) == old if self._keeps_old else unique or self._unique
+        if own and not self._no_clobber:
             folder.replace(name, path)
-        else:
+            return "/".join(path)
+        while True:
             try:
                 folder.link(name, path)
+                break
             except Taken as taken:
                 if self._no_clobber or (self._dedupe and taken.size == size):
                     folder.remove(name)
-                else:
-                    if not self._dedupe:
-                        path = [*path[:-1], numbered(path[-1], index)]
-                    folder.replace(name, path)
+                    break
+            if self._keeps_old or not self._dedupe:
+                path = [*path[:-1], numbered(path[-1], index)]
+            if not self._keeps_old:
+                folder.replace(name, path)
+                break
         return "/".join(path)
 
-    def _mismatch(self, journey: Journey, keeper: Memory) -> Fault | None:
-        given = str((journey.request.input or {}).get(self._column or "") or "").strip().lower()
+    def _checksum(self, request: Request) -> tuple[str, str | None]:
+        """The digest that the list has for a body, and of which kind it is; nothing where it has none."""
+        if self._column is None:
+            return "", None
+        given = str((request.input or {}).get(self._column) or "").strip().lower()
         wanted = given.removeprefix("sha256:").removeprefix("md5:")
+        return wanted, _DIGESTS.get(len(wanted))
+
+    def _mismatch(self, journey: Journey, keeper: Memory) -> Fault | None:
+        wanted, kind = self._checksum(journey.request)
         if not wanted:
             return None
-        kind = _DIGESTS.get(len(wanted))
         if kind is None:
             words = f"column {self._column} holds neither a sha256 nor an md5 in hexadecimal digits"
             return Fault(ErrorType.BAD_LINE, words, retryable=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import codecs
+from collections.abc import Mapping
 from email.message import Message
 from typing import Any
 
@@ -65,3 +66,16 @@ def _decoded(body: bytes, kind: str, charset: str | None) -> str | None:
         return body.decode(charset or "utf-8")
     except (ValueError, LookupError):
         return None
+
+
+def body_of(row: Mapping[str, Any]) -> bytes | None:
+    """The bytes of the body in a row, JSON as it would be written here; None where it has none that can be had."""
+    text, data, kind = row.get("body_text"), row.get("body_base64"), row.get("content_type")
+    try:
+        if isinstance(text, str):
+            return text.encode((media_type(kind)[1] if isinstance(kind, str) else None) or "utf-8")
+        if isinstance(data, str):
+            return base64.b64decode(data)
+    except (ValueError, LookupError):
+        return None
+    return exact.dumps(row["body_json"]) if row.get("body_json") is not None else None

@@ -11,6 +11,7 @@ import errno
 import logging
 from collections import Counter
 from typing import TYPE_CHECKING, Self
+from zlib import crc32
 
 from fetchall.demo_pages import HOPS, PAGES, Reply, Spot, answer, broken, spots
 
@@ -123,13 +124,20 @@ class PracticeSite:
             return await _drip(request, spot)
         await asyncio.sleep(spot.seconds)
         raw = broken(spot)
-        return _response(answer(spot, hit)) if raw is None else _write_raw(request, raw)
+        if raw is not None:
+            return _write_raw(request, raw)
+        return _response(answer(spot, hit), request.headers.get("If-None-Match"))
 
 
-def _response(reply: Reply) -> web.Response:
-    """A reply as aiohttp sends it."""
+def _response(reply: Reply, known: str | None) -> web.Response:
+    """A reply as aiohttp sends it; whoever knows a page by its ETag is told that it is unchanged."""
     from aiohttp import web
 
+    etag = f'"{crc32(reply.body):08x}"'
+    if reply.status == 200 and reply.body:
+        if known == etag:
+            return web.Response(status=304, headers={"ETag": etag})
+        reply = reply._replace(headers=(*reply.headers, ("ETag", etag)))
     response = web.Response(status=reply.status, body=reply.body or None, headers=dict(reply.headers))
     if reply.body:
         response.headers["Content-Type"] = reply.content_type

@@ -85,6 +85,23 @@ class Folder:
         finally:
             os.close(into)
 
+    def holds(self, file: str | None, size: int | None) -> bool:
+        """Whether a path that a row names is a plain file in here, of this size; no link is followed."""
+        if not file or any(name in ("", ".", "..") or "\0" in name for name in file.split("/")):
+            return False
+        *folders, leaf = file.split("/")
+        descriptor = os.dup(self._descriptor)
+        try:
+            for name in folders:
+                outer, descriptor = descriptor, os.open(name, _FOLDER | _NO_FOLLOW, dir_fd=descriptor)
+                os.close(outer)
+            status = os.stat(leaf, dir_fd=descriptor, follow_symlinks=False)
+        except OSError:
+            return False
+        finally:
+            os.close(descriptor)
+        return stat.S_ISREG(status.st_mode) and status.st_size == size
+
     def replace(self, name: str, path: list[str]) -> None:
         """Give a begun file a name, whatever has it now: a link there is replaced, not followed. Raises OSError."""
         into = self._into(path[:-1])

@@ -64,7 +64,7 @@ def summary_text(
             _headline(summary, width),
             _outcomes(summary, histogram, width),
             _slowest(hosts, width),
-            _transfer(summary, width) + _compared(timing, width),
+            _compared_pages(summary, width) + _transfer(summary, width) + _compared(timing, width),
         ]
     else:
         text = "Interrupted before the first answer." if summary.interrupted else "No URLs: the list held none."
@@ -201,6 +201,12 @@ def _slowest(hosts: Sequence[HostLine], width: int) -> list[Row]:
 
 def _optional(seconds: float | None) -> str:
     return NOTHING if seconds is None else format_seconds(seconds)
+
+
+def _compared_pages(summary: Summary, width: int) -> list[Row]:
+    """How they are beside those of an earlier output."""
+    counts = ", ".join(f"{count:,} {kind}" for kind, count in (summary.refresh or {}).items())
+    return _labelled("Pages", [Span(counts)], width) if counts else []
 
 
 def _transfer(summary: Summary, width: int) -> list[Row]:

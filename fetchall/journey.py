@@ -11,14 +11,16 @@ from fetchall.urls import Target
 from fetchall.wire.body import Memory
 from fetchall.wire.recording import Record
 
+Headers = tuple[tuple[str, str], ...]
+
 
 class Journey:
     """One URL on its way from the list to its result: where it goes next, and what has happened so far."""
 
     __slots__ = (
-        "answered_at", "attempts", "body", "due_at", "history", "home", "keeper", "key", "last", "method", "origin",
-        "payload", "queued", "record", "request", "secrets", "short_since", "spent", "started_at", "started_on",
-        "target", "tries", "try_at", "try_on", "under_way", "verb", "wire_time",
+        "answered_at", "attempts", "body", "conditions", "due_at", "history", "home", "keeper", "key", "last",
+        "method", "origin", "payload", "queued", "record", "request", "secrets", "short_since", "spent", "started_at",
+        "started_on", "target", "tries", "try_at", "try_on", "under_way", "verb", "wire_time",
     )  # fmt: skip
 
     def __init__(self, request: Request, home: Target, method: str, payload: bytes | None, now: float) -> None:
@@ -74,3 +76,5 @@ class Journey:
         self.spent = 0.0
         """Seconds on the wire in this attempt."""
         self.keeper = None
+        self.conditions: Headers = ()
+        """With which the hop under way asks whether its page has changed."""

@@ -559,6 +559,14 @@ class Options:
     filter: tuple[str, ...] = _option(
         (), "--filter", help="Do not write rows that fulfil this. Repeatable.", group=ROWS, kind="many", metavar="EXPR"
     )
+    refresh: str | None = _option(
+        None,
+        "--refresh",
+        help="An earlier output: ask for what has changed since, and keep the rest; each row says unchanged, changed, "
+        "gone or new.",
+        group=RUN,
+        metavar="OLD",
+    )
     resolver: Any = None
     """A resolver of the caller's own (aiohttp's AbstractResolver), for names that only it knows."""
     clock: Clock | None = None

@@ -16,6 +16,7 @@ from fetchall.options import Options, refused_method
 from fetchall.records import Answer, ErrorType, Fault, Request, Result, Try
 from fetchall.source.maker import MAX_URL, SHOWN, escaped
 from fetchall.urls import mask
+from fetchall.validators import NOT_MODIFIED, Refresh
 from fetchall.wire.credentials import refusal
 
 
@@ -34,6 +35,10 @@ def result_of(
     if options.timings:
         timings = replace(answer.timings, queued=journey.queued) if answer.timings else None
         more.update(timings=timings, tries=tuple(journey.tries))
+    if options.refresh is not None:
+        confirmed = fault is None and status == NOT_MODIFIED and bool(journey.conditions)
+        more.update(refresh=Refresh.UNCHANGED if confirmed else None)
+        more.update(etag=_value(answer, b"etag"), last_modified=_value(answer, b"last-modified"))
     if keeper is not None and fault is None:
         more.update(sha256=keeper.sha256, body=keeper.body)
     return Result(
@@ -96,6 +101,11 @@ def note_try(journey: Journey, answer: Answer, fault: Fault | None, now: float) 
 
 def _utc(moment: float) -> datetime:
     return datetime.fromtimestamp(moment, UTC)
+
+
+def _value(answer: Answer, name: bytes) -> str | None:
+    value = answer.header(name)
+    return value.decode("latin-1") if value is not None else None
 
 
 def _headers(answer: Answer) -> dict[str, list[str]]:

@@ -20,7 +20,7 @@ from fetchall.listing import Listing
 from fetchall.options import Options, Reporting
 from fetchall.person import Person, columns_of, stdout_form, wants_color
 from fetchall.places import shown
-from fetchall.preflight import STDOUT
+from fetchall.preflight import STDOUT, is_refreshed
 from fetchall.resume import Past
 from fetchall.rows import Columns, keys
 from fetchall.sinks import Sink, form_of, make
@@ -86,7 +86,7 @@ class Outputs:
         known = state.load(first.path + STATE)
         if first.existed or (known is not None and self._journal_exists):
             return self._past_of_part(first, known, options)
-        if first.finished():
+        if first.finished() and not is_refreshed(first.path, options):
             return self._past_of_finished(first, known, options)
         for part in self._parts[1:]:
             if part.existed:
@@ -229,7 +229,8 @@ class Outputs:
                 raise ResumeError(
                     f"there is no state beside {first.part}, so nobody can tell whose rows it holds: --overwrite it"
                 )
-            return self._past_of_finished(first, None, options) if first.finished() else None
+            usable = first.finished() and not is_refreshed(first.path, options)
+            return self._past_of_finished(first, None, options) if usable else None
         if not size and known.started_from == "finished" and first.finished():
             return self._past_of_finished(first, known, options)
         known.check(self._form, options, first.part)

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from fetchall import places
 from fetchall.errors import InvalidOptions, SinkError
-from fetchall.options import Reporting
+from fetchall.options import Options, Reporting
 from fetchall.sinks import check_installed, form_of
 from fetchall.sinks.outlet import PART
+from fetchall.sinks.readback import has_validators
 from fetchall.sinks.upload import check_reachable
 from fetchall.source import STDIN
 
 STDOUT = "-"
+_SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
 
 
 def check_outputs(reporting: Reporting, sources: Sequence[str]) -> None:
@@ -54,6 +56,24 @@ def _check_remote(name: str) -> None:
         places.check(name, "an output that is not a local file")
     except ValueError as error:
         raise SinkError(f"{places.shown(name)}: {error}") from error
+
+
+def remarks(reporting: Reporting, options: Options) -> Iterator[str]:
+    """What whoever started the run should know beforehand."""
+    if options.insecure:
+        yield "certificates are not verified (--insecure)"
+    if reporting.sync and options.verb not in _SAFE:
+        yield f"--sync sends every {options.verb} twice"
+    if options.refresh is not None:
+        if not os.path.exists(options.refresh):
+            yield f"{options.refresh} is not there: every page is new"
+        elif not has_validators(options.refresh):
+            yield f"{options.refresh} has neither ETag nor Last-Modified: all is fetched whole; write it with --refresh"
+
+
+def is_refreshed(path: str, options: Options) -> bool:
+    """Whether an output is the one that this run is to refresh: it is not to be gone on with."""
+    return options.refresh is not None and os.path.realpath(path) == os.path.realpath(options.refresh)
 
 
 def _check_summary(path: str) -> None:

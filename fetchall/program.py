@@ -24,7 +24,7 @@ from fetchall.loops import loop_factory
 from fetchall.options import Options, Reporting
 from fetchall.outputs import Outputs
 from fetchall.person import Person, let_go_of_stdout, tuned_words, words
-from fetchall.preflight import STDOUT, check_outputs
+from fetchall.preflight import STDOUT, check_outputs, remarks
 from fetchall.report import Report
 from fetchall.resume import Past
 from fetchall.rows import OldRow, summary_document
@@ -125,10 +125,8 @@ class _Command:
         if fits < options.concurrency and not options.auto:
             person.warn(f"concurrency lowered to {fits}: the system allows too few open files (ulimit -n)")
         options = replace(options, concurrency=fits)
-        if options.insecure:
-            person.warn("certificates are not verified (--insecure)")
-        if self._reporting.sync and options.verb not in ("GET", "HEAD", "OPTIONS", "TRACE"):
-            person.warn(f"--sync sends every {options.verb} twice")
+        for remark in remarks(self._reporting, options):
+            person.warn(remark)
         if self._reporting.demo:
             from fetchall.demo import PracticeSite
 

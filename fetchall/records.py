@@ -11,7 +11,10 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
 from operator import attrgetter
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+if TYPE_CHECKING:
+    from fetchall.validators import Known, Refresh
 
 T = TypeVar("T")
 
@@ -117,6 +120,8 @@ class Request:
     input: dict[str, Any] | None = None
     """Further columns of the input, passed through to the row."""
     fault: Fault | None = None
+    known: Known | None = None
+    """What an earlier output says of it, with `Options.refresh`; filled in while the list is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +226,9 @@ class Result:
     file: str | None = None
     duplicate_of: int | None = None
     """The index of the row that was fetched for this one as well."""
+    refresh: Refresh | None = None
+    etag: str | None = None
+    last_modified: str | None = None
 
     @property
     def index(self) -> int:
@@ -285,3 +293,5 @@ class Summary:
     status: dict[str, int]
     errors: dict[str, int]
     interrupted: bool
+    refresh: dict[str, int] | None = None
+    """How many pages were unchanged, changed, gone and new; None without `Options.refresh`."""

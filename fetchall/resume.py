@@ -187,7 +187,7 @@ class Past:
     def _check_keys(self, row: dict[str, Any]) -> None:
         """Of a finished output nothing but its rows is left: what they hold says with which options they came."""
         assert self._keys is not None
-        changed = sorted((row.keys() - {"file", "input"}) ^ self._keys)
+        changed = sorted((row.keys() ^ self._keys) - {"input"})
         if changed:
             raise ResumeError(
                 f"{self._name} was made with other options: {', '.join(changed)} would be in some rows only; "

@@ -31,6 +31,7 @@ class Columns:
     sha256: bool = False
     body: bool = False
     dedupe: bool = False
+    refresh: bool = False
     file: bool = False
     input: bool = False
     """The list has further columns. Rows that have some show them in any case; forms with a header must know before."""
@@ -41,9 +42,10 @@ class Columns:
         return cls(
             headers=options.headers,
             timings=options.timings,
-            sha256=options.sha256 or options.body or options.bodies is not None,
+            sha256=options.sha256 or options.body or options.bodies is not None or options.refresh is not None,
             body=options.body,
             dedupe=options.dedupe,
+            refresh=options.refresh is not None,
             file=options.bodies is not None,
         )
 
@@ -149,6 +151,10 @@ def fields(result: Result, columns: Columns) -> dict[str, Any]:
         row.update(body_fields(result))
     if columns.dedupe:
         row["duplicate_of"] = result.duplicate_of
+    if columns.refresh:
+        row["refresh"] = result.refresh
+        row["etag"] = result.etag
+        row["last_modified"] = result.last_modified
     if columns.file or result.file is not None:
         row["file"] = result.file
     if columns.input or result.request.input is not None:
@@ -220,6 +226,8 @@ def _try(attempt: Try) -> dict[str, Any]:
 def summary_fields(summary: Summary) -> dict[str, Any]:
     """The document's `summary`."""
     found = dataclasses.asdict(summary)
+    if summary.refresh is None:
+        del found["refresh"]
     found["elapsed"] = _round(summary.elapsed)
     found["requests_per_second"] = _round(summary.requests_per_second)
     if summary.latency is not None:

@@ -23,6 +23,7 @@ from fetchall.options import Clock, Options
 from fetchall.outcome import note_try, result_of, unsendable, unsent
 from fetchall.pool import LoopClock, Pool
 from fetchall.records import Answer, ErrorType, Fault, Hop, Origin, Request, Result
+from fetchall.refresh import Kept, conditions_of
 from fetchall.retry import IDEMPOTENT, RETRYABLE_ERRORS, RetryPolicy, asked_wait, backoff, worth_retrying
 from fetchall.schedule import Limits, Schedule, Signal
 from fetchall.source.feed import Feed
@@ -55,7 +56,8 @@ class Run:
         self._options = options
         self._session = session
         self._fetcher: Fetcher = session.open()
-        self._deliver = deliver
+        self._kept = Kept(options)
+        self._deliver = self._kept.settling(deliver)
         self._clock: Clock = options.clock or LoopClock()
         self._rng = random.Random()
         self._retry = _policy(options)
@@ -117,6 +119,7 @@ class Run:
                 timer.cancel()
             await self._session.close()
             self._bodies.close()
+            self._kept.close()
             if self._duplicates is not None:
                 self._duplicates.close()
 
@@ -231,11 +234,14 @@ class Run:
         journey.keeper = self._bodies.keeper(journey)
         journey.record = self._session.record(journey.request) if options.recorder is not None else None
         has_body = journey.body is not None or journey.payload is None
+        journey.conditions = conditions_of(journey, self._bodies, self._session)
         return Call(
             task=task,
             target=journey.target,
             method=journey.method,
-            headers=self._session.head(journey.target, journey.secrets, journey.request, body=has_body),
+            headers=self._session.head(
+                journey.target, journey.secrets, journey.request, body=has_body, conditions=journey.conditions
+            ),
             body=journey.body,
             keeper=journey.keeper,
             budget=budget,

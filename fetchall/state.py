@@ -18,6 +18,7 @@ from typing import Any
 from fetchall import __version__
 from fetchall.errors import ResumeError
 from fetchall.options import LIMITS, POLITENESS, Options, spec_of
+from fetchall.sinks.journal import checksum
 from fetchall.sinks.outlet import PART, sync_folder, write_all
 
 STATE = PART + ".state"
@@ -45,11 +46,22 @@ def bound_options(options: Options, salt: str) -> dict[str, Any]:
         if spec.group in (POLITENESS, LIMITS) and each.name not in _BINDING:
             continue
         value = getattr(options, each.name)
+        if each.name == "refresh":
+            value = _content(value)
         if value == each.default:
             continue  # so that an option which a later version brings does not differ
         text = json.dumps(value, sort_keys=True, default=str)
         found[spec.name] = _digest(text, salt) if each.name in _SECRET else json.loads(text)
     return found
+
+
+def _content(path: str | None) -> str | None:
+    """What an earlier output holds, wherever it lies now: what rows keep of it must be the same for all of them."""
+    if path is None or not os.path.isfile(path):
+        return None
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        return f"{size} bytes, CRC {checksum(file.fileno(), size):08x}"
 
 
 def _digest(text: str, salt: str) -> str:

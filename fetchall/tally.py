@@ -11,6 +11,7 @@ from collections import Counter
 from typing import Any
 
 from fetchall.records import HostLine, Latency, Pace, Result, Summary, Timing
+from fetchall.validators import NOT_MODIFIED, Refresh
 
 _STEPS = 32
 """Buckets for each doubling of a latency: percentiles are right within 1.1 %."""
@@ -95,6 +96,8 @@ class Tally:
         """Seconds that requests spent on the wire, added up."""
         self.status: Counter[int] = Counter()
         self.errors: Counter[str] = Counter()
+        self.refresh: Counter[str] = Counter()
+        """How pages compare with an earlier output's, where there is one."""
         self.histogram = Histogram()
         self._hosts: dict[str, list[float]] = {}
 
@@ -112,7 +115,8 @@ class Tally:
             return
         if result.attempts > 1:
             self.retries += result.attempts - 1
-        self.bytes += result.size or 0
+        if not (result.refresh and result.status == NOT_MODIFIED):  # its size is that of what did not come
+            self.bytes += result.size or 0
         self.wire_bytes += result.wire_size or 0
         self.wire_time += result.wire_time
         self._add_outcome(result)
@@ -130,10 +134,13 @@ class Tally:
             self.errors[row["error_type"]] += 1
         if status is not None:
             self.status[status] += 1
+        if row.get("refresh") is not None:
+            self.refresh[row["refresh"]] += 1
         if row.get("duplicate_of") is not None:
             return
         self.retries += max(row["attempts"] - 1, 0)
-        self.bytes += row["size"] or 0
+        if not (row.get("refresh") and status == NOT_MODIFIED):
+            self.bytes += row["size"] or 0
         self.wire_bytes += row["wire_size"] or 0
         self.wire_time += elapsed or 0.0
         if status is not None and elapsed is not None:
@@ -160,6 +167,7 @@ class Tally:
             **{name: getattr(self, name) for name in _COUNTS},
             "status": list(self.status.items()),
             "errors": list(self.errors.items()),
+            "refresh": list(self.refresh.items()),
             "latency": [histogram.count, histogram.total, histogram.max],
             "fastest": histogram.min if histogram.count else None,
             "buckets": list(histogram.buckets.items()),
@@ -174,6 +182,7 @@ class Tally:
             setattr(tally, name, snapshot[name])
         tally.status = Counter(dict(snapshot["status"]))
         tally.errors = Counter(dict(snapshot["errors"]))
+        tally.refresh = Counter(dict(snapshot.get("refresh", ())))
         histogram = tally.histogram
         histogram.count, histogram.total, histogram.max = snapshot["latency"]
         histogram.min = math.inf if snapshot["fastest"] is None else snapshot["fastest"]
@@ -186,6 +195,8 @@ class Tally:
             self.errors[result.error_type.value] += 1
         if result.status is not None:
             self.status[result.status] += 1
+        if result.refresh is not None:
+            self.refresh[result.refresh.value] += 1
 
     def _add_host(self, host: str, elapsed: float, ok: bool) -> None:
         times = self._times_of(host)
@@ -229,6 +240,7 @@ class Tally:
             status={str(status): count for status, count in sorted(self.status.items())},
             errors=dict(sorted(self.errors.items())),
             interrupted=interrupted,
+            refresh={kind: self.refresh[kind] for kind in Refresh if kind in self.refresh} or None,
         )
 
     def timing(self, elapsed: float, concurrency: int, sequential: float | None) -> Timing:

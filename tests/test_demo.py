@@ -173,6 +173,18 @@ async def test_head_and_post_are_answered_everywhere(site: PracticeSite, client:
         assert what["404"] == 1
 
 
+async def test_whoever_knows_a_page_is_told_that_it_is_unchanged(
+    site: PracticeSite, client: aiohttp.ClientSession
+) -> None:
+    async with client.get(f"{site.base}/about") as answer:
+        etag = answer.headers["ETag"]
+    for known, status in ((etag, 304), ('"another"', 200)):
+        async with client.get(f"{site.base}/about", headers={"If-None-Match": known}) as answer:
+            assert (answer.status, answer.headers["ETag"], bool(await answer.read())) == (status, etag, status == 200)
+    async with client.get(f"{site.base}/errors/missing") as answer:
+        assert "ETag" not in answer.headers
+
+
 async def test_a_port_that_is_taken_moves_the_site_to_the_next_free_one() -> None:
     async with PracticeSite(port=0) as first:
         assert not first.moved

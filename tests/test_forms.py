@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -251,6 +252,7 @@ def test_memory_is_flat_however_many_rows_there_are(form: str, tmp_path: Path) -
     columns = Columns(body=True, sha256=True)
     body = bytes(range(32, 127)) * 200
     sink = opened(path_of(tmp_path, form), columns)
+    pa.array([None])  # imports pandas, where that is installed: 25 MB, once
     tracemalloc.start()
     for index in range(2000):
         sink.write([Row(result(index, request=Request("u", index), body=body, size=len(body)), columns)])

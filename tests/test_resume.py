@@ -162,6 +162,15 @@ def test_a_finished_output_of_other_columns_is_refused(
     assert "sha256" in capsys.readouterr().err
 
 
+def test_a_finished_output_of_a_list_with_columns_or_of_bodies_is_gone_on_with(site: Site, folder: Path) -> None:
+    (folder / "urls.csv").write_text(f"id,url\n7,{site.url('/1')}\n")
+    for more in ((), ("--bodies", "pages")):
+        for _ in range(2):
+            assert fetchall("urls.csv", "-o", f"out{len(more)}.jsonl", "-q", "--resume", *more) == 0
+    assert site.counts["/1"] == 2
+    assert fetchall("urls.csv", "-o", "out2.jsonl", "-q", "--resume", "--sha256") == 4
+
+
 def test_no_secret_is_in_the_state(site: Site, folder: Path) -> None:
     site.write(folder / "urls.txt", "/1", "/stop")
     secrets = ["-H", "X-Key: hunter2-key", "-u", "me:hunter2-user", "--oauth2-bearer", "hunter2-token"]

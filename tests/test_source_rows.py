@@ -20,7 +20,7 @@ from pyarrow import parquet
 from fetchall.errors import SourceError
 from fetchall.options import Options
 from fetchall.records import ErrorType, Request, Result
-from fetchall.rows import PLAIN, dumps, fields
+from fetchall.rows import PLAIN, Columns, dumps, fields
 from fetchall.source import Reading, read_sources
 from fetchall.source.cells import LONGEST
 from fetchall.source.columns import distinct
@@ -221,6 +221,17 @@ def test_a_long_number_in_what_nests_deeply_is_a_row_still() -> None:
     deep = b"[" * 240 + b"]" * 240
     (found,) = lines(b'{"url": "http://h/", "id": %d, "deep": %s}' % (2**70, deep))
     assert (found.fault, (found.input or {})["id"]) == (None, 2**70)
+
+
+def test_of_a_row_of_an_earlier_run_the_url_alone_is_asked_for() -> None:
+    """What stands there as headers and body is the answer's: as a request's it would be nonsense, or a POST."""
+    earlier = Result(Request("http://h/"), "GET", "http://h/", headers={"content-length": ["2"]}, body=b"\0\xff")
+    answer = fields(earlier, Columns(headers=True, body=True))
+    (request,) = table(dumps(answer), "rows.jsonl")
+    assert (request.url, request.method, request.headers, request.body) == ("http://h/", None, (), None)
+    assert request.fault is None
+    assert request.input is not None
+    assert request.input["headers"] == {"content-length": ["2"]}
 
 
 def test_a_body_of_its_own_implies_post_unless_the_options_name_a_method() -> None:

@@ -138,5 +138,5 @@ class Member:
 
 def _packed(request: Request) -> Packed:
     """A request as it travels: most are a URL and nothing else."""
-    plain = request.method is None and not request.headers and request.body is None
-    return (request.index, request.url) if plain and request.input is None and request.fault is None else request
+    more = request.method, request.body, request.input, request.fault, request.known
+    return request if request.headers or any(each is not None for each in more) else (request.index, request.url)

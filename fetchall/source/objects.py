@@ -23,6 +23,8 @@ MAX_OBJECT = 1024 * 1024
 _METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}").fullmatch
 _USUAL = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 _BODIES = ("body", "body_base64", "json")
+_ANSWERED = frozenset({"final_url", "attempts", "error_type"})
+"""Keys of a row of an earlier run, whose headers and body are the answer's."""
 _JSON_TYPE = "application/json"
 _DEEP = 200
 """Brackets in a value that are looked at more closely: what nests deeper than 254 can't be written."""
@@ -51,6 +53,8 @@ def request_of(text: bytes, place: str, maker: Maker) -> Request:
     try:
         if not isinstance(url, str):
             raise _Unusable(f"has a {key} that is no text")
+        if value.keys() >= _ANSWERED:
+            return maker.request(place, url, raw=text, input=value)
         method = _method(value.pop("method", None))
         headers = _headers(value.pop("headers", None))
         body, implied = _body(value)

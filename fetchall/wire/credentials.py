@@ -90,19 +90,21 @@ class Credentials:
         *,
         body: bool = True,
         cookies: str | None = None,
+        conditions: Sequence[tuple[str, str]] = (),
     ) -> Head:
         """
         The head for the hop to `target` of a job that was listed as `home` (see `home_after`).
 
         `extra` are the request's own headers, which replace the options' of the same name; `body` is False once a
-        redirect dropped the body; `cookies` are the jar's. Raises InvalidOptions where `refusal(extra)` has a reason.
+        redirect dropped the body; `cookies` are the jar's; `conditions` were made for `target`. Raises InvalidOptions
+        where `refusal(extra)` has a reason.
         """
         at_home = home is target or (home is not None and home.origin == target.origin)
         authorization = self._authorized(target, home) if home is not None and (at_home or self._trusted) else None
-        if not extra and cookies is None:
+        if not extra and cookies is None and not conditions:
             return self._prepared(at_home, authorization, body)
         _refuse("headers", refusal(extra))
-        return self._compose(at_home, authorization, body, tuple(extra), cookies)
+        return self._compose(at_home, authorization, body, tuple(extra), cookies, conditions)
 
     def home_after(self, home: Target | None, target: Target) -> Target | None:
         """
@@ -140,6 +142,7 @@ class Credentials:
         body: bool,
         extra: tuple[Given, ...] = (),
         cookies: str | None = None,
+        conditions: Sequence[tuple[str, str]] = (),
     ) -> Head:
         secrets = at_home or self._trusted
         replaced = {name.lower() for name, _ in extra}
@@ -150,6 +153,7 @@ class Credentials:
             ("Content-Type", self._content_type if body else None),
             ("Authorization", authorization),
             ("Cookie", "; ".join(filter(None, (self._cookie if secrets else None, cookies)))),
+            *conditions,
         ]
         # One spelling a name: aiohttp's session takes a second spelling for a replacement of the first.
         spelling: dict[str, str] = {}

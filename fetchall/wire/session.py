@@ -23,6 +23,7 @@ from fetchall.errors import InvalidOptions
 from fetchall.options import Options
 from fetchall.records import Answer, Fault, Request
 from fetchall.urls import Target
+from fetchall.validators import are_conditional
 from fetchall.wire import tls
 from fetchall.wire.connection import guarded
 from fetchall.wire.credentials import CONTENT, HARMLESS, Credentials, Head, parse_header
@@ -57,6 +58,8 @@ class Session:
         self.jar = _cookies(options)
         """The cookies of the run; None: it keeps none."""
         self._credentials = _credentials(options)
+        given = map(parse_header, options.header)
+        self._conditional = are_conditional(header[0] for header in given if header is not None)
         self._proxies = Proxies(proxy=options.proxy, noproxy=options.noproxy, environ=environ)
         self._tls = _tls(options)
         self._overrides = _overrides(options.resolve)
@@ -66,10 +69,24 @@ class Session:
         self._fetcher = self._wired()
         return self._fetcher
 
-    def head(self, target: Target, home: Target | None, request: Request, *, body: bool) -> Head:
+    def head(
+        self,
+        target: Target,
+        home: Target | None,
+        request: Request,
+        *,
+        body: bool,
+        conditions: Sequence[tuple[str, str]] = (),
+    ) -> Head:
         """Everything that goes into a request's head; see `Credentials.headers`."""
         cookies = self.jar.for_target(target) if self.jar is not None else None
-        return self._credentials.headers(target, home, request.headers, body=body, cookies=cookies)
+        return self._credentials.headers(
+            target, home, request.headers, body=body, cookies=cookies, conditions=conditions
+        )
+
+    def is_conditional(self, request: Request) -> bool:
+        """Whether the user has conditions of their own, which stay alone."""
+        return self._conditional or are_conditional(name for name, _ in request.headers)
 
     def record(self, request: Request) -> Record:
         """What notes a hop, without the values of credentials: of the headers of the user's all but harmless ones."""

@@ -17,13 +17,13 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
-from . import answers, bodies, framing, heads, keepalive, polite, ports, redirects, slow, throttle, tls
+from . import answers, bodies, framing, fresh, heads, keepalive, polite, ports, redirects, slow, throttle, tls
 from .exchange import MAX_SECONDS, Connection, Exchange, Headers
 from .reading import Head, parse_head
 from .routes import handler_of
 from .seen import Seen, SeenRequest
 
-FAULTS = (answers, bodies, framing, heads, keepalive, polite, redirects, slow, throttle)
+FAULTS = (answers, bodies, framing, fresh, heads, keepalive, polite, redirects, slow, throttle)
 """The modules whose handlers are served."""
 MAX_CONNECTIONS = 4096
 _MAX_HEAD = 256 * 1024
@@ -49,6 +49,8 @@ class FaultServer:
         self.times: dict[str, list[float]] = {}
         self.robots: dict[str, tuple[int, bytes, Headers]] = {}
         """What each address has at /robots.txt: status (0: the connection is cut), body, headers; 404 elsewhere."""
+        self.pages: dict[str, fresh.Page] = {}
+        """What is at /fresh/NAME."""
         self.trust = ""
         """A PEM file with the authority that signed the right certificates."""
         self._plain: list[int] = []

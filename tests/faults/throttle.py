@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from email.utils import formatdate
 
@@ -50,6 +51,17 @@ async def retry_after(x: Exchange) -> None:
         return
     value = formatdate(time.time() + float(x.arg("in")), usegmt=True) if x.arg("in") else x.arg("value")
     await x.reply(x.number("status", 429), b"not yet", [("Retry-After", value)])
+
+
+@fault("/api")
+async def api(x: Exchange) -> None:
+    """JSON about what the path names; the fifth request is one too many, and is asked to wait for a second."""
+    if count(x, "api") == 5:
+        await x.reply(429, b"too many", [("Retry-After", "1")])
+        return
+    body = json.dumps({"item": x.rest}).encode()
+    await x.send(head(200, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]) + body)
+    x.keep = True
 
 
 @fault("/throttle")
