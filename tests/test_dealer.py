@@ -108,14 +108,36 @@ def test_a_request_that_had_gone_on_to_another_site_begins_again_at_its_own() ->
     assert [request.index for request in deal.take(0, 10)] == [0]
 
 
+def test_a_suspect_goes_nowhere_else_to_die_among_others() -> None:
+    deal = Dealer(2, splits=False)
+    deal.add(requests("http://a.example/", "http://b.example/"))
+    for _ in range(DEADLY):
+        assert [request.index for request in deal.take(0, 10)] == [0]
+        assert deal.died(0) is None
+    assert [request.index for request in deal.take(0, 10)] == [0]
+    assert deal.move(0, 0, "b.example") == 0
+    assert deal.died(0) is not None
+
+
+def test_a_suspect_for_which_others_wait_is_not_kept_until_they_are_done() -> None:
+    deal = Dealer(1, splits=False, drains=False)
+    deal.add(requests("http://a.example/"))
+    for _ in range(DEADLY):
+        deal.take(0, 10)
+        deal.died(0)
+    deal.add(requests("http://a.example/", first=1))
+    assert [request.index for request in deal.take(0, 10)] == [0]
+    assert deal.take(0, 10) == []
+
+
 class Dealing(RuleBasedStateMachine):
     """However requests are added, taken, moved, finished and lost: each is with one hand, or waits, or is done."""
 
     out: Bundle[tuple[int, int]] = Bundle("out")
 
-    @initialize(hands=st.integers(1, 4), splits=st.booleans())
-    def begin(self, hands: int, splits: bool) -> None:
-        self.deal = Dealer(hands, splits=splits)
+    @initialize(hands=st.integers(1, 4), splits=st.booleans(), drains=st.booleans())
+    def begin(self, hands: int, splits: bool, drains: bool) -> None:
+        self.deal = Dealer(hands, splits=splits, drains=drains)
         self.hands = hands
         self.added = self.waits = 0
         self.with_hand: dict[int, int] = {}

@@ -234,6 +234,22 @@ async def test_a_url_that_its_process_dies_of_has_a_row_that_says_so(site: Site)
     assert site.counts["/deadly"] == 3
 
 
+async def test_lines_that_are_equal_to_a_deadly_one_have_its_row(site: Site) -> None:
+    """Its process died of it, on another site than that of the process in which the others wait."""
+    me, closed = os.getpid(), b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nConnection: close\r\nLocation: "
+    site.on["/away"] = lambda: closed + site.url("/deadly").encode() + b"\r\n\r\n"
+    site.on["/deadly"] = lambda: kill_client(site.port, me)
+    home = f"http://home.example:{site.port}/away"
+    names = (f"home.example:{site.port}:127.0.0.1",)
+    results = await fetch_all([home, home, site.url("/1"), home], processes=2, per_host=2, dedupe=True, resolve=names)
+    assert [result.error_type for result in results] == [
+        ErrorType.INTERNAL,
+        ErrorType.INTERNAL,
+        None,
+        ErrorType.INTERNAL,
+    ]
+
+
 async def test_a_process_that_can_not_begin_ends_the_run(servers: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fetchall.engines.member._BEGIN", "raise SystemExit(5)")
     with pytest.raises(ChildProcessError, match="ended with 5"):

@@ -84,12 +84,11 @@ class Child:
         self._allow(charter.allowance)
         for orders in self._early:
             self._heed(orders)
-        timer = self._tick()
+        self._tick()
         try:
             await self._hand.go()
         finally:
-            timer.cancel()
-            self._ticking.cancel()
+            self._timer.cancel()
             self._tell()
 
     def _on_message(self, message: Charter | Orders) -> None:
@@ -154,10 +153,9 @@ class Child:
             self._is_soon = True
             self._loop.call_soon(self._tell)
 
-    def _tick(self) -> asyncio.TimerHandle:
+    def _tick(self) -> None:
         self._tell()
-        self._ticking = self._loop.call_later(TICK, self._tick)
-        return self._ticking
+        self._timer = self._loop.call_later(TICK, self._tick)
 
     def _tell(self) -> None:
         """Account for what is new, if anything is."""
@@ -214,9 +212,9 @@ def main(descriptor: int) -> None:
     """The whole life of a child; the pipe is an open descriptor."""
     for name in NAMES:
         signal.signal(getattr(signal, name), signal.SIG_IGN)
-    # What is loaded by now stays loaded.
-    gc.collect()
+    # What is loaded by now stays loaded; it is not looked through for garbage.
     gc.freeze()
+    gc.enable()
     with socket.socket(fileno=descriptor) as end, asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_main(end))
         # Everything is told: nothing that Python does at its end is of any use.

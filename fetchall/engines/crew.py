@@ -54,7 +54,8 @@ class Crew:
         self._harvest = Harvest(options, columns, deliver)
         self._room = room
         self._charter = charter_of(options, columns, session.jar)
-        self._dealer = Dealer(options.process_count, splits=self._charter.splits)
+        # Of equal requests all but one wait, in their hand, for that one.
+        self._dealer = Dealer(options.process_count, splits=self._charter.splits, drains=not options.dedupe)
         self._allowances = Allowances(options.concurrency, options.process_count)
         self._members: list[Member] = []
         self._loop = asyncio.get_running_loop()
@@ -86,7 +87,7 @@ class Crew:
     @property
     def settled(self) -> bool:
         """See `Run`."""
-        return all(member.settled for member in self._members)
+        return all(member.settled for member in self._members if member.given)
 
     async def go(self) -> None:
         """See `Run`."""
@@ -95,7 +96,8 @@ class Crew:
             timer = self._loop.call_later(self._options.max_run_time, self._time_is_up)
         try:
             if not self._stopped:
-                self._members += map(self._hire, range(self._options.process_count))
+                for slot in range(self._options.process_count):
+                    self._members.append(self._hire(slot))
                 self._reader = asyncio.create_task(self._read())
                 await self._ended
         finally:

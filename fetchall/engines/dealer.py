@@ -49,7 +49,9 @@ class _Hand:
 class Dealer:
     """Every request goes out once, and again where the hand that had it died."""
 
-    def __init__(self, hands: int, *, splits: bool) -> None:
+    def __init__(self, hands: int, *, splits: bool, drains: bool = True) -> None:
+        """`drains`: what a hand has gets done whatever else goes out, so that it can be waited for."""
+        self._drains = drains
         self._hands = [_Hand() for _ in range(hands)]
         self._owners: dict[str, int] = {}
         self._heads: dict[str, int] = {}
@@ -100,7 +102,7 @@ class Dealer:
         if hand.alone is not None or most <= 0:
             return []
         if hand.suspects:
-            found = [] if hand.out else [hand.suspects.popleft()]
+            found = [] if hand.out and self._drains else [hand.suspects.popleft()]
             hand.alone = found[0].index if found else None
         else:
             found = _first(hand.again, most)
@@ -123,11 +125,11 @@ class Dealer:
                 hand.alone = None
 
     def move(self, index: int, slot: int, site: str) -> int:
-        """A request that one hand has goes on to a site: the hand that has it now."""
+        """A request that one hand has goes on to a site: who has it now. A suspect stays where it is alone."""
+        if index == self._hands[slot].alone:
+            return slot
         to = self.owner(site)
         self._hands[to].out[index] = self._hands[slot].out.pop(index)
-        if index == self._hands[slot].alone and to != slot:
-            self._hands[slot].alone = None
         return to
 
     def hold(self, sites: Iterable[str]) -> None:

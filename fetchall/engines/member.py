@@ -20,7 +20,13 @@ from fetchall.engines.relay import Landing
 from fetchall.records import Origin, Request
 from fetchall.schedule import Signal
 
-_BEGIN = "import sys; sys.path[:] = sys.argv[2:]; from fetchall.engines.child import main; main(int(sys.argv[1]))"
+_BEGIN = """\
+import gc, sys
+gc.disable()
+sys.path[:] = sys.argv[2:]
+from fetchall.engines.child import main
+main(int(sys.argv[1]))
+"""
 """With the parent's own path, and never the current folder's unless that is on it."""
 
 
