@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from fetchall.errors import InvalidOptions, SinkError
 from fetchall.options import Reporting
-from fetchall.sinks import check_installed, form_of
+from fetchall.sinks import FORMS, check_installed, form_of
 from fetchall.sinks.outlet import PART
 from fetchall.source import STDIN
 
@@ -35,9 +35,12 @@ def check_outputs(reporting: Reporting, sources: Sequence[str]) -> None:
         if identity in seen:
             raise InvalidOptions(f"{path} is named twice as an output")
         seen.add(identity)
-    for path in reporting.output:
-        if path != STDOUT:
-            check_installed(form_of(path))
+    if reporting.cluster is None:
+        for path in reporting.output:
+            if path != STDOUT:
+                check_installed(form_of(path))
+    elif os.path.isfile(reporting.output[0]) or os.path.splitext(reporting.output[0])[1] in FORMS:
+        raise InvalidOptions(f"--cluster: {reporting.output[0]} names a file; -o is the folder that all workers share")
     if reporting.summary is not None:
         _check_summary(reporting.summary)
 

@@ -36,8 +36,8 @@ class Columns:
     """The list has further columns. Rows that have some show them in any case; forms with a header must know before."""
 
     @classmethod
-    def of(cls, options: Options) -> Columns:
-        """The columns that a run's options ask for."""
+    def of(cls, options: Options, *, input: bool = False) -> Columns:
+        """The columns that a run's options ask for; `input`: the list has further ones."""
         return cls(
             headers=options.headers,
             timings=options.timings,
@@ -45,6 +45,7 @@ class Columns:
             body=options.body,
             dedupe=options.dedupe,
             file=options.bodies is not None,
+            input=input,
         )
 
 

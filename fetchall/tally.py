@@ -39,6 +39,14 @@ class Histogram:
             self.max = seconds
         self.buckets[math.floor(math.log2(max(seconds, 1e-7)) * _STEPS)] += 1
 
+    def merge(self, other: Histogram) -> None:
+        """Count what another histogram has counted."""
+        self.count += other.count
+        self.total += other.total
+        self.min = min(self.min, other.min)
+        self.max = max(self.max, other.max)
+        self.buckets.update(other.buckets)
+
     def quantile(self, q: float) -> float:
         """The latency that a share `q` of all do not exceed."""
         rank = max(1, math.ceil(q * self.count))
@@ -133,6 +141,18 @@ class Tally:
         if row["final_url"] is not None:
             self._add_host(host_of(row["final_url"]), elapsed or 0.0, row["ok"])
 
+    def merge(self, other: Tally) -> None:
+        """Count what another tally has counted."""
+        for name in _COUNTS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.status.update(other.status)
+        self.errors.update(other.errors)
+        self.histogram.merge(other.histogram)
+        for host, (urls, failed, total, longest) in other._hosts.items():
+            times = self._times_of(host)
+            if times is not None:
+                times[:] = times[0] + urls, times[1] + failed, times[2] + total, max(times[3], longest)
+
     def snapshot(self) -> dict[str, Any]:
         """Everything counted so far, as a copy fit for JSON; see `restored`."""
         histogram = self.histogram
@@ -168,16 +188,21 @@ class Tally:
             self.status[result.status] += 1
 
     def _add_host(self, host: str, elapsed: float, ok: bool) -> None:
-        times = self._hosts.get(host)
+        times = self._times_of(host)
         if times is None:
-            if len(self._hosts) >= _MOST_HOSTS:
-                return
-            times = self._hosts[host] = [0, 0, 0.0, 0.0]
+            return
         times[0] += 1
         times[1] += not ok
         times[2] += elapsed
         if elapsed > times[3]:
             times[3] = elapsed
+
+    def _times_of(self, host: str) -> list[float] | None:
+        """URLs, failures, seconds and the longest of a host; None: there are too many others."""
+        times = self._hosts.get(host)
+        if times is None and len(self._hosts) < _MOST_HOSTS:
+            times = self._hosts[host] = [0, 0, 0.0, 0.0]
+        return times
 
     def slowest_hosts(self, most: int = 5) -> list[HostLine]:
         """The hosts with the largest mean, slowest first; none where there is but one."""

@@ -27,6 +27,7 @@ LAYERS = (
     ("schedule", "report", "outputs"),
     ("pool",),
     ("run",),
+    ("engines",),
     ("api",),
     ("program",),
     ("cli",),
@@ -41,12 +42,13 @@ HOMES = {
     "tqdm": ("fetchall.progress",),
     "orjson": ("fetchall.rows", "fetchall.body_form", "fetchall.source"),
     "pyarrow": ("fetchall.source", "fetchall.sinks"),
-    "fsspec": ("fetchall.source",),
+    "fsspec": ("fetchall.source", "fetchall.engines.store"),
     "ada_url": ("fetchall.urls",),
-    "uvloop": ("fetchall.program",),
+    "uvloop": ("fetchall.loop",),
     "yarl": ("fetchall.wire",),
     "multidict": ("fetchall.wire",),
     "protego": ("fetchall.robots",),
+    "distributed": ("fetchall.engines.cluster",),
 }
 """Where a library of others may be imported."""
 PURE = ("fetchall.records", "fetchall.errors", "fetchall.units")

@@ -14,7 +14,7 @@ from fetchall import FetchallError
 
 PUBLIC = """
     ErrorType Fault FetchallError Hop InvalidOptions MissingExtra Options Request Result SinkError SourceError Stream
-    Summary Timing Timings Try __version__ fetch_all stream
+    Summary Timing Timings Try __version__ fetch_all fetch_sharded stream
 """.split()
 
 
