@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Iterator
 
 from fetchall.engines import manifest
@@ -31,6 +32,7 @@ from fetchall.sinks.journal import index_of, lines_of
 from fetchall.sinks.outlet import PART, write_document
 from fetchall.source.packed import unpacked
 
+_row = re.compile(rb"\{\"index\":[0-9]+,.*\}").fullmatch
 _READABLE = {"json": None, "jsonl": None, "jsonl.gz": "gzip", "jsonl.zst": "zstd"}
 """Forms whose rows can be read back as they were, and how they are packed."""
 _BLOCK = 1024 * 1024
@@ -181,10 +183,9 @@ class _Joining:
                 if self._stopped:
                     return
                 rows += 1
-                try:
-                    yield OldRow(index_of(line), line, -1)
-                except ValueError as error:
-                    raise SourceError(f"{self._store.name}: row {rows} of {note.file} is none") from error
+                if not _row(line):
+                    raise SourceError(f"{self._store.name}: row {rows} of {note.file} is none")
+                yield OldRow(index_of(line), line, -1)
             if not note.chosen and rows != note.tally["urls"]:
                 raise SourceError(f"{self._store.name}: {note.file} has {rows} rows, its note {note.tally['urls']}")
             self._done.add(note)
