@@ -48,16 +48,8 @@ class Cluster:
     def worker(self) -> subprocess.Popen[bytes]:
         """One more worker, with one thread, and connected."""
         before = self.said().count("Registered to:")
-        words = (
-            "--scheduler-file",
-            str(self.file),
-            "--nthreads",
-            "1",
-            "--no-nanny",
-            "--local-directory",
-            str(self.folder),
-        )
-        process = self._start("worker", *words)
+        where = ("--scheduler-file", str(self.file), "--local-directory", str(self.folder))
+        process = self._start("worker", *where, "--nthreads", "1", "--no-nanny")
         until(lambda: self.said().count("Registered to:") > before, 60)
         return process
 

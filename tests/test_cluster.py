@@ -192,7 +192,8 @@ def test_where_no_scheduler_answers_is_said_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "urls.txt").write_text("http://127.0.0.1:9/\n")
     code = (
         "import sys; from fetchall.engines import cluster; cluster._CONNECT = 0.3\n"
-        "from fetchall.cli import main; sys.argv[1:] = ['urls.txt', '--cluster', 'tcp://127.0.0.1:9', '-o', 'out/']; main()"
+        "from fetchall.cli import main\n"
+        "sys.argv[1:] = ['urls.txt', '--cluster', 'tcp://127.0.0.1:9', '-o', 'out/']; main()"
     )
     done = python(code, tmp_path)
     assert (done.code, done.err) == (3, "fetchall: --cluster tcp://127.0.0.1:9: no Dask scheduler answers there\n")

@@ -48,8 +48,9 @@ def _connected(address: str) -> Iterator[Any]:
         from distributed import Client
     except ImportError as error:
         raise MissingExtra("--cluster", "dask") from error
-    # What it has to say in many lines is said in one, here.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    for name in list(logging.root.manager.loggerDict):
+        if name.startswith("distributed"):  # what it has to say in many lines is said in one, here
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     where = {"scheduler_file": address} if os.path.isfile(address) else {"address": address}
     try:
         client: Any = Client(**where, timeout=_CONNECT, set_as_default=False, name="fetchall")  # type: ignore[no-untyped-call]
