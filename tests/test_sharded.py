@@ -91,7 +91,12 @@ def urls_of(site: Site, count: int) -> list[str]:
 
 
 requests = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 3)), max_size=300).map(
-    lambda found: [Request(f"http://{host}.example/{path}", index) for index, (host, path) in enumerate(found)]
+    lambda found: [
+        Request(
+            f"http://{host}.example/{path}", index, body=b"x" * path or None, input={"n": path} if path > 1 else None
+        )
+        for index, (host, path) in enumerate(found)
+    ]
 )
 
 

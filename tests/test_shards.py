@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import sqlite3
 import sys
 from collections.abc import Iterator
@@ -411,3 +412,27 @@ def test_a_note_that_can_not_be_written_is_exit_3(site: Site, tmp_path: Path) ->
     source = written_list(tmp_path, [site.url("/1")])
     os.mkdir(tmp_path / "out.jsonl.shard")
     assert fetchall(source, "--shard", "1/1", "-o", tmp_path / "out.jsonl", "-q") == 3
+
+
+PAGE = (Path(__file__).parent.parent / "docs" / "scale.md").read_text()
+
+
+def test_the_pages_options_are_those_that_there_are() -> None:
+    from fetchall.cli import command
+
+    known = {flag for option in command.params for flag in (*option.opts, *option.secondary_opts)}
+    for line in re.findall(r"fetchall (?:urls|/data|--merge)[^#\n]*", PAGE):
+        for flag in re.findall(r"(?<=\s)--?[a-z][a-z-]*", f" {line}"):
+            assert flag in known, line
+
+
+def test_the_pages_program_runs(site: Site, tmp_path: Path) -> None:
+    import subprocess
+
+    from tests.command import environment
+
+    written_list(tmp_path, [site.url("/1"), site.url("/status/404")])
+    (tmp_path / "program.py").write_text(re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)[0])
+    words = [sys.executable, "program.py"]
+    done = subprocess.run(words, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("2 rows, 1 failed\n", "")
