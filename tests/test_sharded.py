@@ -161,15 +161,16 @@ def test_finished_shards_are_not_fetched_again(site: Site, tmp_path: Path) -> No
     urls, out = urls_of(site, 1000), tmp_path / "out"
     done: list[Job] = []
 
-    def second_fails(job: Job) -> None:
+    def third_fails(job: Job) -> None:
         done.append(job)
         if len(done) == 3:
             raise OSError(28, "no space left on device")
 
     with pytest.raises(OSError, match="no space left"):
-        fetch(urls, out, Inline(during=second_fails))
-    shards = [name for name in contents(out) if name.endswith(".shard")]
-    assert len(shards) == 2
+        fetch(urls, out, Inline(during=third_fails))
+    # Those that were handed over before the failure was known may be finished as well.
+    shards = {int(name.split("-")[1]) for name in contents(out) if name.endswith(".shard")}
+    assert {1, 2} <= shards < set(range(1, 9)) - {3}
     summary = fetch(urls, out, Inline(), resume=True)
     assert (summary.urls, summary.interrupted) == (1000, False)
     assert set(site.counts.values()) == {1}
@@ -200,8 +201,7 @@ def test_an_earlier_run_is_neither_mixed_nor_lost(site: Site, tmp_path: Path) ->
         fetch(urls[:-1], out, Inline(), header=("X-Key: a",), resume=True)
     with pytest.raises(ResumeError, match="other options: --header changed"):
         fetch(urls, out, Inline(), header=("X-Key: b",), resume=True)
-    assert contents(out).keys() - {".lock"} == before.keys()
-    assert {name: data for name, data in contents(out).items() if name != ".lock"} == before
+    assert contents(out) == before
     assert fetch(urls[:5], out, Inline(), overwrite=True).urls == 5
     assert indices(out) == list(range(5))
 
@@ -306,7 +306,7 @@ def test_a_worker_that_is_told_to_stop_drops_its_shard(site: Site, tmp_path: Pat
     summary = fetch(urls, out, Inline(), timeout=0.0)
     stopper.join()
     assert (summary.urls, summary.interrupted) == (0, True)
-    assert set(contents(out)) == {MANIFEST, STOP, ".lock"}
+    assert set(contents(out)) == {MANIFEST, STOP}
 
 
 def test_a_shard_that_can_not_be_written_is_gone_and_ends_the_run(

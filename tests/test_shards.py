@@ -370,6 +370,11 @@ def test_the_summary_of_a_merge_is_that_of_all_rows(shards: Path, tmp_path: Path
         assert value == pytest.approx(getattr(whole.latency, name), rel=1e-3, abs=2e-6)
 
 
+def test_a_merge_writes_the_rows_that_are_chosen(shards: Path, tmp_path: Path) -> None:
+    assert fetchall("--merge", shards, "--match", "status=404", "-o", tmp_path / "a.jsonl", "-q") == 1
+    assert [row["status"] for row in rows(tmp_path / "a.jsonl")] == [404]
+
+
 @pytest.mark.parametrize(("fail_on", "code"), [("any", 1), ("error", 1), ("never", 0)])
 def test_a_merge_has_the_exit_code_of_its_rows(fail_on: str, code: int, shards: Path, tmp_path: Path) -> None:
     assert fetchall("--merge", shards, "-o", tmp_path / "a.jsonl", "-q", "--fail-on", fail_on) == code

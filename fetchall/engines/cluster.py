@@ -38,6 +38,7 @@ def fetch_on_cluster(
     """Do what the command says by the workers of a cluster; the exit code."""
     if options.insecure:
         person.warn("certificates are not verified (--insecure)")
+    person.narrate(options)
     with _connected(address) as client, asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(_OnCluster(client, address, sources, options, reporting, person).go())
 
@@ -174,7 +175,7 @@ class _OnCluster:
             self._person.say_way_on(run.sum.tally.urls, folder)
 
     def _show(self, found: Sum, under_way: int) -> None:
-        self._person.show(found.tally, under_way)
+        self._person.show(found.tally, min(under_way, self._workers) * self._options.concurrency)
 
     def _stop(self) -> None:
         self._stopped.set()

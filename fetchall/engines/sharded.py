@@ -208,9 +208,8 @@ class Sharded:
         if self._spool is not None:
             self._spool.close()
         if self._lock is not None:
+            self._store.remove(LOCK)
             self._lock.close()
-            if self.complete:
-                self._store.remove(LOCK)
 
     def _chains(self) -> list[tuple[int, int, list[Piece]]]:
         """

@@ -134,13 +134,20 @@ class LocalStore:
 
     def lock(self) -> IO[bytes] | None:
         """See `Store`."""
-        file = open(self._path(LOCK), "ab")  # noqa: SIM115 (the caller's)
-        try:
-            lock(file.fileno())
-        except BlockingIOError as error:
+        while True:
+            file = open(self._path(LOCK), "ab")  # noqa: SIM115 (the caller's)
+            try:
+                lock(file.fileno())
+                # Between opening and locking, whoever held it may have finished and removed it.
+                if os.path.samestat(os.fstat(file.fileno()), os.stat(file.name)):
+                    return file
+            except FileNotFoundError:
+                pass
+            except BlockingIOError as error:
+                file.close()
+                words = f"{self.name} is in use by another fetchall: wait for it, or write elsewhere"
+                raise ResumeError(words) from error
             file.close()
-            raise ResumeError(f"{self.name} is in use by another fetchall: wait for it, or write elsewhere") from error
-        return file
 
 
 class _Draft:
