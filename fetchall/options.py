@@ -792,6 +792,16 @@ class Reporting:
             raise InvalidOptions("--cluster needs one folder that all its workers share: -o results/")
 
 
+def resolve_options(options: Options | None, changes: dict[str, Any]) -> Options:
+    """Options with some fields changed; raises `InvalidOptions` for a field that there is not."""
+    try:
+        return dataclasses.replace(options or Options(), **changes)
+    except TypeError as error:
+        raise InvalidOptions(
+            str(error).replace("Options.__init__() got an unexpected keyword argument", "no option")
+        ) from error
+
+
 _EXCLUDE = {
     "shard": ("demo", "cluster"),
     "cluster": ("demo", "sync", "plan", "format", "ordered", "retry_failed"),

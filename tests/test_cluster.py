@@ -10,7 +10,6 @@ import threading
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,7 +17,7 @@ from bench.dask_cluster import Cluster, local_cluster, running
 from fetchall.engines.manifest import MANIFEST
 from tests import command
 from tests.command import Done, environment, run, start, stop, until
-from tests.resuming import Site, contents
+from tests.resuming import Site, contents, fetchall
 
 pytestmark = [
     pytest.mark.xdist_group("cluster"),
@@ -237,10 +236,10 @@ def python(code: str, folder: Path) -> Done:
         (["-o", "a/", "--format", "json"], "exclude each other"),
     ],
 )
-def test_what_a_cluster_can_not_do_is_exit_2(more: list[Any], message: str, cluster: Cluster, tmp_path: Path) -> None:
-    cluster.ensure(1)
-    (tmp_path / "urls.txt").write_text("http://127.0.0.1:9/\n")
-    done = run("urls.txt", "--cluster", str(cluster.file), *more, folder=tmp_path)
-    assert done.code == 2
-    assert message in done.err
-    assert [path.name for path in tmp_path.iterdir()] == ["urls.txt"]
+def test_what_a_cluster_can_not_do_is_exit_2_before_one_is_asked(
+    more: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert fetchall("http://127.0.0.1:9/", "--cluster", "tcp://127.0.0.1:9", *more) == 2
+    assert message in capfd.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from fetchall.engines.manifest import Sum
-from fetchall.engines.sharded import Sharded
+from fetchall.engines.sharded import Sharded, check
 from fetchall.errors import InvalidOptions, MissingExtra, SinkError
 from fetchall.exits import TIME_UP, verdict
 from fetchall.listing import Listing, reading_of
@@ -36,6 +36,7 @@ def fetch_on_cluster(
     address: str, sources: Sequence[str], options: Options, reporting: Reporting, person: Person
 ) -> int:
     """Do what the command says by the workers of a cluster; the exit code."""
+    check(options)
     if options.insecure:
         person.warn("certificates are not verified (--insecure)")
     person.narrate(options)

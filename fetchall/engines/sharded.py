@@ -21,7 +21,7 @@ from fetchall.engines.shards import Cut, Piece, Spool, lanes_for, rows_for
 from fetchall.engines.store import LOCK, Store, is_remote, store_of, write
 from fetchall.engines.worker import Job, fetch_shard
 from fetchall.errors import FetchallError, InvalidOptions, ResumeError, SinkError
-from fetchall.options import Options
+from fetchall.options import Options, resolve_options
 from fetchall.records import Request, Summary
 from fetchall.rows import Columns
 from fetchall.shard_note import ShardNote
@@ -56,7 +56,7 @@ async def fetch_sharded(
         raise InvalidOptions("fetch_sharded reads the whole list first: give it an iterable that is not asynchronous")
     if workers < 1:
         raise InvalidOptions(f"workers is {workers}: at least 1")
-    run = Sharded(folder, executor, dataclasses.replace(options or Options(), **changes), lambda: workers)
+    run = Sharded(folder, executor, resolve_options(options, changes), lambda: workers)
     try:
         await run.prepare(_batches(urls), resume=resume, overwrite=overwrite)
         await run.go()
@@ -76,6 +76,13 @@ def _batches(urls: Iterable[str | Request]) -> Iterator[list[Request]]:
         yield batch
 
 
+def check(options: Options) -> None:
+    """Raise `InvalidOptions` for what a worker would refuse, before one is asked."""
+    if options.cookie_jar:
+        raise InvalidOptions("--cookie-jar would be written by every worker: leave it out")
+    Session(options)
+
+
 class Sharded:
     """
     One run in shards: `prepare`, then `go`, then `close`.
@@ -86,10 +93,8 @@ class Sharded:
     def __init__(
         self, folder: str, executor: Executor, options: Options, workers: Callable[[], int], *, input: bool = False
     ) -> None:
-        """`input`: the list has further columns. Raises `InvalidOptions` for what a worker would refuse as well."""
-        if options.cookie_jar:
-            raise InvalidOptions("--cookie-jar would be written by every worker: leave it out")
-        Session(options)
+        """`input`: the list has further columns. Raises what `check` does."""
+        check(options)
         self._options = options
         self._executor = executor
         self._workers = workers

@@ -6,11 +6,14 @@ Knows names and bytes; it must not know what is in them.
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import secrets
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import IO, Any, Protocol
 
 from fetchall.errors import MissingExtra, ResumeError, SinkError
@@ -213,50 +216,57 @@ class RemoteStore:
         """See `Store`."""
         self._fs.invalidate_cache()
         try:
-            return sorted(os.path.basename(path) for path in self._fs.ls(self._root, detail=False))
+            return sorted(os.path.basename(path) for path in self._do("ls", self._root, detail=False))
         except FileNotFoundError:
             return []
 
     def read(self, name: str) -> bytes | None:
         """See `Store`."""
         try:
-            return bytes(self._fs.cat_file(self._path(name)))
+            return bytes(self._do("cat_file", self._path(name)))
         except FileNotFoundError:
             return None
 
     def open(self, name: str) -> IO[bytes]:
         """See `Store`."""
-        file: IO[bytes] = self._fs.open(self._path(name), "rb")
-        return file
+        return io.BufferedReader(self._do("open", self._path(name), "rb"), 1024 * 1024)
 
     def size(self, name: str) -> int:
         """See `Store`."""
-        return int(self._fs.size(self._path(name)))
+        return int(self._do("size", self._path(name)))
 
     def exists(self, name: str) -> bool:
         """See `Store`."""
         self._fs.invalidate_cache()
-        return bool(self._fs.exists(self._path(name)))
+        return bool(self._do("exists", self._path(name)))
 
     def remove(self, name: str) -> None:
         """See `Store`."""
         with suppress(FileNotFoundError):
-            self._fs.rm_file(self._path(name))
+            self._do("rm_file", self._path(name))
 
     def outlet(self, name: str) -> Outlet:
         """See `Store`."""
-        return _Upload(self._fs, self._path(name))
+        return _Upload(partial(self._do, "put_file"), self._path(name))
 
     def lock(self) -> IO[bytes] | None:
         """See `Store`; an object store has no locks."""
         return None
 
+    def _do(self, what: str, *arguments: Any, **more: Any) -> Any:
+        try:
+            return getattr(self._fs, what)(*arguments, **more)
+        except OSError:
+            raise
+        except Exception as error:  # each of its file systems raises its own
+            raise OSError(f"{self.name}: {str(error) or type(error).__name__}") from error
+
 
 class _Upload:
     """See `Outlet`."""
 
-    def __init__(self, fs: Any, path: str) -> None:
-        self._fs = fs
+    def __init__(self, put: Callable[[str, str], object], path: str) -> None:
+        self._put = put
         self._path = path
         self._file = tempfile.NamedTemporaryFile(prefix="fetchall-shard-")  # noqa: SIM115 (closed by `abort`)
 
@@ -269,7 +279,7 @@ class _Upload:
         try:
             if complete:
                 self._file.flush()
-                self._fs.put_file(self._file.name, self._path)
+                self._put(self._file.name, self._path)
         finally:
             self._file.close()
 
