@@ -21,7 +21,7 @@ from fetchall.checkpoints import Checkpoints
 from fetchall.errors import InvalidOptions, MissingExtra, ResumeError, SinkError, SourceError
 from fetchall.exits import BUG, CLOSED, IO, OK, REFUSED, TIME_UP, USAGE, verdict
 from fetchall.listing import Listing, reading_of
-from fetchall.loop import loop_factory
+from fetchall.loops import loop_factory
 from fetchall.options import Options, Reporting
 from fetchall.outputs import Outputs
 from fetchall.person import Person, let_go_of_stdout, tuned_words, words

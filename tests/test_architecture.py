@@ -44,7 +44,7 @@ HOMES = {
     "pyarrow": ("fetchall.source", "fetchall.sinks"),
     "fsspec": ("fetchall.source", "fetchall.engines.store"),
     "ada_url": ("fetchall.urls",),
-    "uvloop": ("fetchall.loop",),
+    "uvloop": ("fetchall.loops",),
     "yarl": ("fetchall.wire",),
     "multidict": ("fetchall.wire",),
     "protego": ("fetchall.robots",),

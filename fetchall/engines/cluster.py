@@ -19,7 +19,7 @@ from fetchall.engines.sharded import Sharded, check
 from fetchall.errors import InvalidOptions, MissingExtra, SinkError
 from fetchall.exits import TIME_UP, verdict
 from fetchall.listing import Listing, reading_of
-from fetchall.loop import loop_factory
+from fetchall.loops import loop_factory
 from fetchall.options import Options, Reporting
 from fetchall.person import Person
 from fetchall.rows import summary_document

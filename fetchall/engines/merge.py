@@ -17,7 +17,7 @@ from fetchall.engines.store import LocalStore, Store, store_of
 from fetchall.errors import InvalidOptions, ResumeError, SourceError
 from fetchall.exits import OK, verdict
 from fetchall.fingerprint import Fingerprint
-from fetchall.loop import loop_factory
+from fetchall.loops import loop_factory
 from fetchall.options import Options, Reporting
 from fetchall.outputs import Outputs
 from fetchall.person import Person, stdout_form

@@ -17,7 +17,7 @@ from fetchall.engines.manifest import STOP, shard_name
 from fetchall.engines.shards import requests_of
 from fetchall.engines.store import Store, store_of, write
 from fetchall.errors import SinkError
-from fetchall.loop import loop_factory
+from fetchall.loops import loop_factory
 from fetchall.options import Options
 from fetchall.records import Request, Result
 from fetchall.report import Report

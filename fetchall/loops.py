@@ -1,7 +1,7 @@
 """
-Which event loop runs: uvloop where it is installed.
+Which event loop a process of ours runs on: uvloop where it is installed.
 
-Knows loops; it must not know what runs on them.
+Knows loops alone.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """What makes a loop; None: asyncio's own."""
+    """What makes the loop; None: asyncio's own."""
     try:
         from uvloop import new_event_loop
     except ImportError:
