@@ -206,6 +206,20 @@ def test_an_earlier_run_is_neither_mixed_nor_lost(site: Site, tmp_path: Path) ->
     assert indices(out) == list(range(5))
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_outputs_of_somebody_elses_in_the_folder_stay(overwrite: bool, site: Site, tmp_path: Path) -> None:
+    from tests.resuming import fetchall
+
+    out = tmp_path / "out"
+    out.mkdir()
+    source = site.write(tmp_path / "urls.txt", "/1")
+    assert fetchall(source, "--shard", "1/1", "-o", out / "shard-1-of-1.jsonl", "-q") == 0
+    before = contents(out)
+    with pytest.raises(ResumeError, match=r"shard-1-of-1\.jsonl is no shard of this run; move it elsewhere"):
+        fetch(urls_of(site, 5), out, Inline(), overwrite=overwrite)
+    assert contents(out) == before
+
+
 def test_two_runs_do_not_share_a_folder(site: Site, tmp_path: Path) -> None:
     held = LocalStore(str(tmp_path / "out"), make=True).lock()
     assert held is not None
@@ -328,7 +342,7 @@ def test_a_broken_pool_is_one_line_and_can_be_gone_on_with(site: Site, tmp_path:
         def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
             raise BrokenProcessPool("a process was killed")
 
-    with pytest.raises(SinkError, match="a worker is gone, and the executor with it; --resume goes on"):
+    with pytest.raises(SinkError, match="the executor takes no more work; --resume goes on"):
         fetch(urls_of(site, 3), tmp_path / "out", Broken())
     assert fetch(urls_of(site, 3), tmp_path / "out", Inline(), resume=True).ok == 3
 

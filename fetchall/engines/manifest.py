@@ -99,7 +99,13 @@ def notes(store: Store) -> Iterator[ShardNote]:
 
 
 def clear(store: Store) -> None:
-    """Throw a run away: the manifest last, so that what is left of a clearing that was cut short is still a run."""
+    """
+    Throw a run away, if there is one: other files of such names are somebody's.
+
+    The manifest goes last, so that what is left of a clearing that was cut short is still a run.
+    """
+    if not store.exists(MANIFEST):
+        return
     for name in store.names():
         if _OURS.fullmatch(name):
             store.remove(name)

@@ -12,6 +12,7 @@ import os
 import secrets
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Executor
+from contextlib import suppress
 from heapq import heapify, heappop, heappush
 from typing import IO, Any
 
@@ -140,12 +141,14 @@ class Sharded:
         else:
             rows = 0 if self._options.dedupe else rows_for(self.total, self._at_once)
             self._pieces = spool.pieces(rows)
-            manifest.clear(store)
+            if overwrite:
+                manifest.clear(store)
             self._identity = Manifest.begin(
                 spool.whole.hex(), self.total, Cut(lanes, rows), len(self._pieces), self._options
             )
-            self._identity.save(store)
         self._take_over()
+        if known is None:
+            self._identity.save(store)
 
     def _until_stopped(self, batches: Iterator[list[Request]]) -> Iterator[list[Request]]:
         for batch in batches:
@@ -155,13 +158,10 @@ class Sharded:
 
     def _take_over(self) -> None:
         """Count the shards that are finished; the others are left to do."""
-        done = set()
+        done: set[int] = set()
+        identity = self._identity.whole, self._identity.shards
         for note in manifest.notes(self._store):
-            if (
-                note.whole != self._identity.whole
-                or note.shard.of != self._identity.shards
-                or note.shard.number in done
-            ):
+            if (note.whole, note.shard.of) != identity or note.shard.number in done:
                 raise ResumeError(f"{self._store.name}: {note.file} is no shard of this run; move it elsewhere")
             done.add(note.shard.number)
             self.sum.add(note)
@@ -206,7 +206,8 @@ class Sharded:
         """Begin nothing more, and have whoever is at work give up: shards are whole or not at all."""
         self._stopping = True
         if self._futures:
-            write(self._store, STOP, b"")
+            with suppress(OSError):  # where nothing can be written any more, workers learn that by themselves
+                write(self._store, STOP, b"")
 
     def close(self) -> None:
         """Let go of everything."""
@@ -257,7 +258,7 @@ class Sharded:
         )
         try:
             future = asyncio.wrap_future(self._executor.submit(fetch_shard, job))
-        except BrokenExecutor as error:
+        except RuntimeError as error:  # broken, or shut down
             raise _broken(error) from error
         self._futures[future] = chain
 
@@ -288,8 +289,8 @@ async def _note_of(future: asyncio.Future[ShardNote | None], piece: Piece) -> Sh
         raise SinkError(f"shard {piece.number} could not be fetched; --resume goes on ({words})") from error
 
 
-def _broken(error: BrokenExecutor) -> SinkError:
-    return SinkError(f"a worker is gone, and the executor with it; --resume goes on ({error})")
+def _broken(error: RuntimeError) -> SinkError:
+    return SinkError(f"the executor takes no more work; --resume goes on ({error})")
 
 
 def _heard(future: asyncio.Future[ShardNote | None]) -> None:
