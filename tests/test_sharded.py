@@ -26,7 +26,7 @@ from fetchall.engines.store import LocalStore, store_of, write
 from fetchall.engines.worker import Job, fetch_shard
 from fetchall.errors import ResumeError
 from fetchall.sinks.outlet import write_all
-from tests.resuming import Site, contents
+from tests.resuming import Site, contents, fetchall, rows
 
 # They share processes' start and a server: one after the other they take less time than side by side.
 pytestmark = pytest.mark.xdist_group("sharded")
@@ -147,14 +147,21 @@ def test_any_executor_fetches_every_url_once(kind: type[Executor], site: Site, t
     assert set(site.counts.values()) == {1}
 
 
-def test_shards_go_to_an_object_store_as_whole_objects(site: Site) -> None:
-    folder = "memory://sharded/out"
-    summary = fetch(urls_of(site, 300), folder, ThreadPoolExecutor(2))
+@pytest.mark.parametrize("scheme", ["memory", "local"])
+def test_shards_go_to_an_object_store_as_whole_objects(scheme: str, site: Site, tmp_path: Path) -> None:
+    folder = f"{scheme}://{tmp_path}/out"
+    # What is in memory is in this process alone.
+    executor = ThreadPoolExecutor(2) if scheme == "memory" else ProcessPoolExecutor(2)
+    summary = fetch(urls_of(site, 300), folder, executor)
     assert summary.ok == 300
     assert indices(folder) == list(range(300))
     names = store_of(folder).names()
     assert len([name for name in names if name.endswith(".jsonl")]) > 1
     assert not [name for name in names if "part" in name]
+    assert fetch(urls_of(site, 300), folder, ThreadPoolExecutor(2), resume=True).ok == 300
+    assert set(site.counts.values()) == {1}
+    assert fetchall("--merge", folder, "-o", tmp_path / "all.json", "-q") == 0
+    assert [row["index"] for row in rows(tmp_path / "all.json")] == list(range(300))
 
 
 def test_finished_shards_are_not_fetched_again(site: Site, tmp_path: Path) -> None:
@@ -208,8 +215,6 @@ def test_an_earlier_run_is_neither_mixed_nor_lost(site: Site, tmp_path: Path) ->
 
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_outputs_of_somebody_elses_in_the_folder_stay(overwrite: bool, site: Site, tmp_path: Path) -> None:
-    from tests.resuming import fetchall
-
     out = tmp_path / "out"
     out.mkdir()
     source = site.write(tmp_path / "urls.txt", "/1")
