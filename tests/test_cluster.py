@@ -25,6 +25,9 @@ pytestmark = [
     pytest.mark.skipif(find_spec("distributed") is None, reason="the extra dask is not installed"),
 ]
 
+PATIENCE = 60.0
+"""Seconds for what a busy machine takes its time for: each of these processes loads a second's worth of modules."""
+
 
 class Slow(Site):
     """What is under /slow has no answer until `open` is set; so it is asked for again."""
@@ -102,10 +105,13 @@ def test_a_run_waits_for_workers_and_survives_one_that_is_killed(cluster: Cluste
     if not cluster.workers:
         assert b"no worker yet: waiting for one" in process.stderr.readline()
     first, _second = cluster.ensure(2)[:2]
-    until(lambda: finished(out) > 2 and sum(n for path, n in site.counts.items() if path.startswith("/slow")) >= 40)
+    until(
+        lambda: finished(out) > 2 and sum(n for path, n in site.counts.items() if path.startswith("/slow")) >= 40,
+        PATIENCE,
+    )
     first.send_signal(signal.SIGKILL)
     first.wait()
-    until(lambda: "Remove worker" in cluster.said() or "lost" in cluster.said())
+    until(lambda: "Remove worker" in cluster.said() or "lost" in cluster.said(), PATIENCE)
     site.open.set()
     _, err = process.communicate(timeout=command.LONGEST)
     assert process.returncode == 0, err
@@ -118,7 +124,7 @@ def test_a_run_that_is_stopped_keeps_its_shards_and_goes_on(cluster: Cluster, si
     site.write(tmp_path / "urls.txt", *(f"/{number}" for number in range(1500)), *(f"/slow/{n}" for n in range(500)))
     out = tmp_path / "out"
     process = start(*words(cluster, out), folder=tmp_path)
-    until(lambda: any(path.startswith("/slow") for path in site.counts) and finished(out) > 2)
+    until(lambda: any(path.startswith("/slow") for path in site.counts) and finished(out) > 2, PATIENCE)
     done = stop(process, signal.SIGINT)
     assert done.code == 130, done.err
     assert "--resume goes on" in done.err
@@ -183,7 +189,7 @@ def test_a_scheduler_that_goes_away_ends_the_run_in_one_line(site: Slow, tmp_pat
     with running(tmp_path / "dask") as cluster:
         cluster.ensure(1)
         process = start(*words(cluster, tmp_path / "out", "-q"), folder=tmp_path)
-        until(lambda: site.counts["/slow/1"] > 0)
+        until(lambda: site.counts["/slow/1"] > 0, PATIENCE)
         cluster.scheduler.kill()
         _, err = process.communicate(timeout=command.LONGEST)
     assert process.returncode == 3, err
