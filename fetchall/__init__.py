@@ -13,12 +13,14 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from fetchall.api import Stream, fetch_all, stream
+    from fetchall.engines.sharded import fetch_sharded
     from fetchall.errors import FetchallError, InvalidOptions, MissingExtra, SinkError, SourceError
     from fetchall.options import Options
     from fetchall.records import ErrorType, Fault, Hop, Request, Result, Summary, Timing, Timings, Try
 
 _HOMES = {
     "fetchall.api": ("Stream", "fetch_all", "stream"),
+    "fetchall.engines.sharded": ("fetch_sharded",),
     "fetchall.errors": ("FetchallError", "InvalidOptions", "MissingExtra", "SinkError", "SourceError"),
     "fetchall.options": ("Options",),
     "fetchall.records": ("ErrorType", "Fault", "Hop", "Request", "Result", "Summary", "Timing", "Timings", "Try"),
@@ -43,6 +45,7 @@ __all__ = [
     "Try",
     "__version__",
     "fetch_all",
+    "fetch_sharded",
     "stream",
 ]
 

@@ -15,8 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from fetchall import descriptors
-from fetchall.errors import InvalidOptions
-from fetchall.options import Options
+from fetchall.options import Options, resolve_options
 from fetchall.records import Result
 from fetchall.refresh import refreshing
 from fetchall.run import Run
@@ -52,16 +51,6 @@ def stream(urls: Urls, options: Options | None = None, **changes: Any) -> Stream
     flight and closes every connection. `urls` and `changes` are as for `fetch_all`; the list is read lazily.
     """
     return Stream(feed_of(urls), resolve_options(options, changes))
-
-
-def resolve_options(options: Options | None, changes: dict[str, Any]) -> Options:
-    """Options with some fields changed; raises `InvalidOptions` for a field that there is not."""
-    try:
-        return dataclasses.replace(options or Options(), **changes)
-    except TypeError as error:
-        raise InvalidOptions(
-            str(error).replace("Options.__init__() got an unexpected keyword argument", "no option")
-        ) from error
 
 
 class _Handoff:

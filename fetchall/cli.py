@@ -223,7 +223,9 @@ def _run(source: tuple[str, ...], **values: Any) -> NoReturn:
         options, reporting = Options(**given[Options]), Reporting(**given[Reporting])
     except InvalidOptions as error:
         raise click.UsageError(str(error)) from error
-    if not source and not reporting.demo:
+    if source and reporting.merge is not None:
+        raise click.UsageError("--merge joins what was fetched already: leave SOURCE out")
+    if not source and not reporting.demo and reporting.merge is None:
         if sys.stdin is None or sys.stdin.isatty():
             raise click.UsageError("no SOURCE: name a file of URLs or a URL, or pipe a list in; try fetchall --demo")
         source = ("-",)

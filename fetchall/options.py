@@ -18,7 +18,7 @@ from fetchall.errors import InvalidOptions
 from fetchall.records import ErrorType
 from fetchall.retry import USUAL, RetryOn, parse_retry_on
 from fetchall.tags import parse_tags
-from fetchall.units import Codes, parse_codes, parse_rate, parse_size
+from fetchall.units import Codes, Shard, parse_codes, parse_rate, parse_shard, parse_size
 
 if TYPE_CHECKING:  # what few runs use is imported by those
     from fetchall.captures import Recorder
@@ -690,6 +690,14 @@ class Reporting:
         group=LIST,
         kind="flag",
     )
+    shard: Shard | None = _option(  # noqa: RUF009 (ruff takes it for a mutable default)
+        None,
+        "--shard",
+        help="Of the whole list, fetch the sites that fall to part I of N (from 1): N machines do the list together.",
+        group=LIST,
+        metavar="I/N",
+        parse=parse_shard,
+    )
     output: tuple[str, ...] = _option(
         (),
         "-o",
@@ -779,6 +787,24 @@ class Reporting:
         group=RUN,
         kind="flag",
     )
+    cluster: str | None = _option(
+        None,
+        "--cluster",
+        help="Fetch by the workers of the Dask cluster at this address, or of this scheduler file; -o is the folder "
+        "or fsspec URL that they share. -c holds for each thread of a worker, --rate for all together (extra: dask).",
+        group=RUN,
+        metavar="ADDRESS",
+    )
+    merge: str | None = _option(
+        None,
+        "--merge",
+        help="Fetch nothing: join the finished shards in this folder or fsspec URL into the outputs.",
+        group=RUN,
+        metavar="DIR",
+    )
+    partial: bool = _option(
+        False, "--partial", help="With --merge: although shards are missing.", group=RUN, kind="flag"
+    )
     fail_on: str = _option(
         "any",
         "--fail-on",
@@ -813,6 +839,32 @@ class Reporting:
             raise InvalidOptions("--retry-failed goes with --resume")
         if self.resume and not any(path != "-" for path in self.output):
             raise InvalidOptions("--resume needs a file to go on with: -o results.jsonl")
+        if self.partial and self.merge is None:
+            raise InvalidOptions("--partial goes with --merge")
+        for name, others in _EXCLUDE.items():
+            for other in others:
+                if getattr(self, name) and getattr(self, other):
+                    raise InvalidOptions(f"--{name} and --{other.replace('_', '-')} exclude each other")
+        if self.cluster is not None and (len(self.output) != 1 or "-" in self.output):
+            raise InvalidOptions("--cluster needs one folder that all its workers share: -o results/")
+
+
+def resolve_options(options: Options | None, changes: dict[str, Any]) -> Options:
+    """Options with some fields changed; raises `InvalidOptions` for a field that there is not."""
+    try:
+        return dataclasses.replace(options or Options(), **changes)
+    except TypeError as error:
+        raise InvalidOptions(
+            str(error).replace("Options.__init__() got an unexpected keyword argument", "no option")
+        ) from error
+
+
+_EXCLUDE = {
+    "shard": ("demo", "cluster"),
+    "cluster": ("demo", "sync", "plan", "format", "ordered", "retry_failed"),
+    "merge": ("shard", "cluster", "demo", "sync", "plan", "resume"),
+}
+"""Options that can't be had together."""
 
 
 def refused_method(method: str) -> str | None:

@@ -8,29 +8,31 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-from fetchall import sinks, state
+from fetchall import shard_note, sinks, state
 from fetchall.captures import Recorder
 from fetchall.errors import ResumeError, SinkError
-from fetchall.listing import Listing
+from fetchall.fingerprint import Fingerprint
 from fetchall.options import Options, Reporting
 from fetchall.person import Person, columns_of, stdout_form, wants_color
 from fetchall.places import shown
 from fetchall.preflight import STDOUT, is_refreshed
+from fetchall.records import Timing
 from fetchall.resume import Past
 from fetchall.rows import Columns, keys
 from fetchall.sinks import Sink, form_of, make
 from fetchall.sinks.archive import Archive, Recorders
 from fetchall.sinks.chosen import Chosen
-from fetchall.sinks.journal import JOURNAL, Beside, Journal, index_of
+from fetchall.sinks.journal import JOURNAL, Beside, Journal, index_of, read_lines
 from fetchall.sinks.outlet import PART, PartFile, StandardStream, reason
 from fetchall.sinks.readable import Readable
 from fetchall.sinks.upload import part_file
 from fetchall.state import STATE, State
+from fetchall.tally import Tally
 
 
 class Outputs:
@@ -48,13 +50,11 @@ class Outputs:
         options: Options,
         person: Person,
         on_room: Callable[[], None],
-        listing: Listing,
+        columns: Columns,
     ) -> None:
         """Where only some rows are written, the journal has them all, and so is a file of its own."""
         self._reporting = reporting
-        self.columns = Columns.of(options)
-        if listing.has_columns():
-            self.columns = replace(self.columns, input=True)
+        self.columns = columns
         self._choice = choice = options.choice
         ordered, csv_safe = reporting.ordered, reporting.csv_safe
         self._make = partial(make, columns=self.columns, ordered=ordered, csv_safe=csv_safe, choice=choice)
@@ -110,7 +110,7 @@ class Outputs:
                 part.rewind()
         if past is None:
             self.journal.go_on(0, 0)
-            self.state = State.begin(self._form, options)
+            self.state = State.begin(self._form, options, self._reporting.shard)
             self.save()
             return
         self.state = past.state
@@ -154,6 +154,12 @@ class Outputs:
                 if not self._journal_existed:
                     os.unlink(self._journal_path)
         self._parts = []
+
+    def settle(self, whole: Fingerprint, tally: Tally, timing: Timing) -> None:
+        """After the sinks are closed and all is whole: say beside the first file which shard of which list it has."""
+        if self._files:
+            path, shard, chosen = self._files[0], self._reporting.shard, self._choice is not None
+            shard_note.settle(path, shard, whole, columns=self.columns, chosen=chosen, tally=tally, timing=timing)
 
     def discard(self) -> None:
         """After the sinks are closed: a run that ended before its first row leaves nothing behind."""
@@ -233,18 +239,20 @@ class Outputs:
             return self._past_of_finished(first, None, options) if usable else None
         if not size and known.started_from == "finished" and first.finished():
             return self._past_of_finished(first, known, options)
-        known.check(self._form, options, first.part)
+        known.check(self._form, options, first.part, self._reporting.shard)
         known.started_from = "nothing"
         path = self._journal_path
         return Past(
-            first.part, lambda: _lines(path), known, drop=self._reporting.retry_failed, journal=self._journal_path
+            first.part, lambda: read_lines(path), known, drop=self._reporting.retry_failed, journal=self._journal_path
         )
 
     def _past_of_finished(self, first: PartFile, known: State | None, options: Options) -> Past:
+        shard = self._reporting.shard
+        shard_note.check(first.path, shard)
         if known is not None:
-            known.check(self._form, options, shown(first.place))
+            known.check(self._form, options, shown(first.place), shard)
         else:
-            known = State.begin(self._form, options)
+            known = State.begin(self._form, options, shard)
         known.started_from, known.size, known.checksum, known.tally = "finished", 0, 0, None
         return Past(
             shown(first.place),
@@ -291,11 +299,3 @@ class Outputs:
             sink = self._make(form, outlet, journal=self.journal)
             self.sinks.append(sink)
             self.rebuilt.append(sink)
-
-
-def _lines(path: str) -> Iterator[tuple[int, bytes]]:
-    place = 0
-    with open(path, "rb", buffering=1024 * 1024) as file:
-        for line in file:
-            yield place, line
-            place += len(line)

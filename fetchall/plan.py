@@ -12,13 +12,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from fetchall.dedupe import Seen, key_of
-from fetchall.listing import reading_of
+from fetchall.listing import Listing, reading_of
 from fetchall.options import Options, Reporting
 from fetchall.preflight import STDOUT
 from fetchall.records import Fault, Origin, Request
 from fetchall.rows import dumps
 from fetchall.sinks.upload import write_document
-from fetchall.source import read_sources
 from fetchall.units import format_seconds
 from fetchall.urls import parse
 
@@ -107,7 +106,7 @@ class Plan:
 def tell_plan(sources: Sequence[str], options: Options, reporting: Reporting) -> None:
     """Read the list and send nothing."""
     plan = Plan(options)
-    for batch in read_sources(sources, reading=reading_of(reporting)):
+    for batch in Listing(sources, reading_of(reporting), shard=reporting.shard).batches():
         plan.add(batch)
     plan.close()
     document = dumps(plan.fields())

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from fetchall import places
 from fetchall.errors import InvalidOptions, SinkError
 from fetchall.options import Options, Reporting
-from fetchall.sinks import check_installed, form_of
+from fetchall.sinks import FORMS, check_installed, form_of
 from fetchall.sinks.outlet import PART
 from fetchall.sinks.readback import has_validators
 from fetchall.sinks.upload import check_reachable
@@ -39,9 +39,12 @@ def check_outputs(reporting: Reporting, sources: Sequence[str]) -> None:
         if identity in seen:
             raise InvalidOptions(f"{places.shown(name)} is named twice as an output")
         seen.add(identity)
-    for name in reporting.output:
-        if name != STDOUT:
-            check_installed(form_of(name))
+    if reporting.cluster is None:
+        for name in reporting.output:
+            if name != STDOUT:
+                check_installed(form_of(name))
+    elif os.path.isfile(reporting.output[0]) or os.path.splitext(reporting.output[0])[1] in FORMS:
+        raise InvalidOptions(f"--cluster: {reporting.output[0]} names a file; -o is the folder that all workers share")
     if reporting.summary is not None:
         _check_summary(reporting.summary)
 

@@ -19,6 +19,7 @@ from fetchall import descriptors
 from fetchall.api import Stream
 from fetchall.checkpoints import Checkpoints
 from fetchall.errors import InvalidOptions, MissingExtra, ResumeError, SinkError, SourceError
+from fetchall.exits import BUG, CLOSED, IO, OK, REFUSED, TIME_UP, USAGE, verdict
 from fetchall.listing import Listing, reading_of
 from fetchall.loops import loop_factory
 from fetchall.options import Options, Reporting
@@ -27,15 +28,12 @@ from fetchall.person import Person, let_go_of_stdout, tuned_words, words
 from fetchall.preflight import STDOUT, check_outputs, remarks
 from fetchall.report import Report
 from fetchall.resume import Past
-from fetchall.rows import OldRow, summary_document
+from fetchall.rows import Columns, OldRow, summary_document
 from fetchall.signals import Signals
 from fetchall.sinks.upload import write_document
 from fetchall.source import check_sources
 from fetchall.source.feed import Feed, IterableFeed
 from fetchall.tally import Tally
-
-OK, NOT_OK, USAGE, IO, REFUSED, TIME_UP, BUG, CLOSED = 0, 1, 2, 3, 4, 5, 70, 141
-"""Exit codes; a signal's is 128 and its number."""
 
 
 def run(sources: Sequence[str], options: Options, reporting: Reporting) -> int:
@@ -44,6 +42,14 @@ def run(sources: Sequence[str], options: Options, reporting: Reporting) -> int:
     try:
         check_sources(sources, reading_of(reporting))
         check_outputs(reporting, sources)
+        if reporting.merge is not None:
+            from fetchall.engines.merge import merge
+
+            return merge(reporting.merge, options, reporting, person)
+        if reporting.cluster is not None:
+            from fetchall.engines.cluster import fetch_on_cluster
+
+            return fetch_on_cluster(reporting.cluster, sources, options, reporting, person)
         if reporting.plan:
             from fetchall.plan import tell_plan
 
@@ -74,7 +80,7 @@ class _Command:
 
     def __init__(self, sources: Sequence[str], options: Options, reporting: Reporting, person: Person) -> None:
         self._sources = tuple(sources)
-        self._listing = Listing(sources, reading_of(reporting))
+        self._listing = Listing(sources, reading_of(reporting), shard=reporting.shard)
         self._options = options
         self._reporting = reporting
         self._person = person
@@ -94,7 +100,8 @@ class _Command:
             await self._prepare(stack)
             Stream(IterableFeed(()), self._options)  # what the options can't mean is said before a file is touched
             signals = stack.enter_context(Signals(self._stop, self._hurry))
-            self._outputs = Outputs(self._reporting, self._options, self._person, self._on_room, self._listing)
+            columns = Columns.of(self._options, input=self._listing.has_columns())
+            self._outputs = Outputs(self._reporting, self._options, self._person, self._on_room, columns)
             try:
                 feed = await self._feed_after_past()
                 if feed is None:
@@ -178,7 +185,7 @@ class _Command:
             raise failure
         if signals.code is not None and not complete:
             return signals.code
-        return TIME_UP if truncated else self._verdict(report.tally)
+        return TIME_UP if truncated else verdict(report.tally, self._reporting)
 
     async def _sequential(self, report: Report) -> float:
         """The list one at a time, over a session of its own; the seconds that it took."""
@@ -279,6 +286,8 @@ class _Command:
                 failure.add_note(f"what is done is in {outputs.part}; --resume goes on")
             return
         files = [path for path in self._reporting.output if path != STDOUT]
+        if complete:
+            outputs.settle(self._listing.whole, report.tally, timing)
         found = ""
         if self._options.auto and self._stream is not None:
             found = tuned_words(self._stream.settled, self._concurrency, self._options.concurrency)
@@ -289,7 +298,3 @@ class _Command:
     @property
     def _concurrency(self) -> int:
         return self._stream.concurrency if self._stream is not None else self._options.concurrency
-
-    def _verdict(self, tally: Tally) -> int:
-        bad = {"any": tally.failed, "error": tally.errors.total(), "never": 0}
-        return NOT_OK if bad[self._reporting.fail_on] else OK

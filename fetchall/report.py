@@ -144,16 +144,19 @@ class Report:
         """Close every output; raises OSError, after having tried them all."""
         summary = self.tally.summary(elapsed, interrupted=not complete)
         timing = self.tally.timing(elapsed, concurrency, sequential)
-        ending = Ending(summary, timing, complete)
+        self.close(Ending(summary, timing, complete))
+        return summary, timing
+
+    def close(self, ending: Ending) -> None:
+        """The same, with what is to be said last."""
         failures: list[OSError] = []
         for sink in self._closing:
             try:
-                sink.close(replace(ending, complete=complete and not failures))
+                sink.close(replace(ending, complete=ending.complete and not failures))
             except OSError as error:
                 failures.append(error)
         if failures:
             raise failures[0]
-        return summary, timing
 
     def abort(self) -> None:
         """Leave the outputs as they are."""

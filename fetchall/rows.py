@@ -37,8 +37,8 @@ class Columns:
     """The list has further columns. Rows that have some show them in any case; forms with a header must know before."""
 
     @classmethod
-    def of(cls, options: Options) -> Columns:
-        """The columns that a run's options ask for."""
+    def of(cls, options: Options, *, input: bool = False) -> Columns:
+        """The columns that a run's options ask for; `input`: the list has further ones."""
         return cls(
             headers=options.headers,
             timings=options.timings,
@@ -47,6 +47,7 @@ class Columns:
             dedupe=options.dedupe,
             refresh=options.refresh is not None,
             file=options.bodies is not None,
+            input=input,
         )
 
 

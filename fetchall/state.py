@@ -20,6 +20,7 @@ from fetchall.errors import ResumeError
 from fetchall.options import LIMITS, POLITENESS, Options, spec_of
 from fetchall.sinks.journal import checksum
 from fetchall.sinks.outlet import PART, sync_folder, write_all
+from fetchall.units import Shard
 
 STATE = PART + ".state"
 """What is added to an output's name."""
@@ -32,13 +33,18 @@ _BINDING = frozenset({"robots", "dedupe", "max_body"})
 """Bound although they are about pace and limits: they decide what a row says, not when."""
 
 
-def bound_options(options: Options, salt: str) -> dict[str, Any]:
+def new_salt() -> str:
+    """For the digests of one dataset's secrets."""
+    return os.urandom(16).hex()
+
+
+def bound_options(options: Options, salt: str, shard: Shard | None = None) -> dict[str, Any]:
     """
-    The options that shape requests and rows, by their long names, fit for JSON.
+    The options that shape requests and rows, by their long names, fit for JSON, and the shard.
 
     How fast, how often and how patiently is free to change from one run to the next; the rest makes another dataset.
     """
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {} if shard is None else {"shard": str(shard)}
     for each in dataclasses.fields(options):
         spec = spec_of(each)
         if spec is None or each.name in _FREE:
@@ -62,6 +68,16 @@ def _content(path: str | None) -> str | None:
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         return f"{size} bytes, CRC {checksum(file.fileno(), size):08x}"
+
+
+def check_options(then: dict[str, Any], now: dict[str, Any], name: str) -> None:
+    """Raise `ResumeError`, naming what changed, where options are not those that `name` was begun with."""
+    changed = sorted(key for key in now.keys() | then.keys() if now.get(key) != then.get(key))
+    if changed:
+        names = ", ".join(f"--{key}" for key in changed)
+        raise ResumeError(
+            f"{name} was begun with other options: {names} changed; give them as before, or --overwrite it"
+        )
 
 
 def _digest(text: str, salt: str) -> str:
@@ -90,22 +106,16 @@ class State:
     """Seconds of the sequential pass, once it is measured."""
 
     @classmethod
-    def begin(cls, form: str, options: Options) -> State:
+    def begin(cls, form: str, options: Options, shard: Shard | None = None) -> State:
         """The state of a new run."""
-        salt = os.urandom(16).hex()
-        return cls(form, bound_options(options, salt), salt)
+        salt = new_salt()
+        return cls(form, bound_options(options, salt, shard), salt)
 
-    def check(self, form: str, options: Options, name: str) -> None:
+    def check(self, form: str, options: Options, name: str, shard: Shard | None = None) -> None:
         """Raise `ResumeError`, naming what differs, where a run would mix two datasets."""
         if form != self.form:
             raise ResumeError(f"{name} holds {self.form}, not {form}: write elsewhere, or --overwrite it")
-        now = bound_options(options, self.salt)
-        changed = sorted(key for key in now.keys() | self.options.keys() if now.get(key) != self.options.get(key))
-        if changed:
-            names = ", ".join(f"--{key}" for key in changed)
-            raise ResumeError(
-                f"{name} was begun with other options: {names} changed; give them as before, or --overwrite it"
-            )
+        check_options(self.options, bound_options(options, self.salt, shard), name)
 
 
 def save(path: str, state: State) -> None:

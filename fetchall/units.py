@@ -1,5 +1,5 @@
 """
-How people write sizes, rates and status codes, and what those mean in bytes, starts a second and numbers.
+How people write sizes, rates, status codes and shards, and what those mean in bytes, starts a second and numbers.
 
 Pure: text in, values out, `ValueError` with a sentence for people where the text can't be one.
 """
@@ -7,15 +7,35 @@ Pure: text in, values out, `ValueError` with a sentence for people where the tex
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
 _RATE = re.compile(r"(\d+(?:\.\d+)?)(?:/([smh]))?", re.IGNORECASE)
 _CODES = re.compile(r"(\d{3})(?:-(\d{3}))?")
+_SHARD = re.compile(r"([0-9]{1,7})/([0-9]{1,7})")
 _SCALE = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 _PERIOD = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 Codes = tuple[tuple[int, int], ...]
 """Ranges of status codes, both ends included."""
+
+
+class Shard(NamedTuple):
+    """One of so many parts of a list, counted from 1."""
+
+    number: int
+    of: int
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+
+def parse_shard(text: str) -> Shard:
+    """`I/N`, I from 1 to N, as in the --shard of Playwright, Jest and Vitest."""
+    match = _SHARD.fullmatch(text.strip())
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise ValueError(f"{text!r} is not a shard: write I/N with I from 1 to N, such as 3/8")
+    return Shard(int(match[1]), int(match[2]))
 
 
 def parse_size(text: str) -> int:

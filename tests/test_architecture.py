@@ -42,12 +42,13 @@ HOMES = {
     "tqdm": ("fetchall.progress",),
     "orjson": ("fetchall.rows", "fetchall.exact", "fetchall.source"),
     "pyarrow": ("fetchall.source", "fetchall.sinks"),
-    "fsspec": ("fetchall.places",),
+    "fsspec": ("fetchall.places", "fetchall.engines.store"),
     "ada_url": ("fetchall.urls",),
     "uvloop": ("fetchall.loops",),
     "yarl": ("fetchall.wire",),
     "multidict": ("fetchall.wire",),
     "protego": ("fetchall.robots",),
+    "distributed": ("fetchall.engines.cluster",),
 }
 """Where a library of others may be imported."""
 PURE = ("fetchall.records", "fetchall.errors", "fetchall.units")

@@ -23,9 +23,8 @@ from warcio.archiveiterator import ArchiveIterator
 from fetchall import Options, Result, fetch_all
 from fetchall.captures import Capture
 from fetchall.errors import MissingExtra
-from fetchall.listing import Listing, reading_of
 from fetchall.records import Answer, ErrorType, Fault, Timings
-from fetchall.rows import Columns
+from fetchall.rows import PLAIN, Columns
 from fetchall.sinks import Ending, check_installed, form_of, make
 from fetchall.sinks.archive import Archive, Recorders
 from fetchall.sinks.outlet import PartFile
@@ -596,7 +595,7 @@ def test_archives_are_synced_before_their_rows(tmp_path: Path, monkeypatch: pyte
 
     names = [str(tmp_path / name) for name in ("a.jsonl", "a.warc.gz", "a.har")]
     reporting = Reporting(output=tuple(names), quiet=True)
-    outputs = Outputs(reporting, Options(), Person(reporting), lambda: None, Listing((), reading_of(reporting)))
+    outputs = Outputs(reporting, Options(), Person(reporting), lambda: None, PLAIN)
     assert outputs.journal is not None
     outputs.begin(None, Options())
     synced: list[str] = []

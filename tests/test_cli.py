@@ -165,7 +165,7 @@ def test_what_can_not_be_meant_is_exit_2_and_says_what_would_do(arguments: list[
     assert message in usage("http://127.0.0.1/", *arguments)
 
 
-@pytest.mark.parametrize("option", ["--cluster", "--har", "--warc", "--no-such"])
+@pytest.mark.parametrize("option", ["--profile", "--har", "--warc", "--no-such"])
 def test_an_option_of_what_is_not_there_yet_does_not_parse(option: str) -> None:
     assert "No such option" in usage("http://127.0.0.1/", option, "x")
 

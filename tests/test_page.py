@@ -19,7 +19,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from fetchall import program
+from fetchall import exits, program
 from fetchall.cells import TIMES
 from fetchall.options import Options, Reporting
 from fetchall.records import ErrorType, Request, Result, Timings, Try
@@ -295,7 +295,7 @@ def test_a_run_writes_a_page_with_phases_of_both_passes_and_gives_no_other_outpu
     with local_server() as base:
         (tmp_path / "urls").write_text("".join(f"{base}/{number}\n" for number in range(20)))
         reporting = Reporting(output=(str(page_file), str(rows_file)), sync=True, quiet=True)
-        assert program.run([str(tmp_path / "urls")], Options(concurrency=4), reporting) == program.NOT_OK
+        assert program.run([str(tmp_path / "urls")], Options(concurrency=4), reporting) == exits.NOT_OK
     text = page_file.read_text()
     assert "<b>18</b> of 20 ok" in text
     assert len(re.findall('<svg[^>]*aria-labelledby="waterfall-', text)) == 3

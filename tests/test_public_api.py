@@ -14,7 +14,7 @@ from fetchall import FetchallError
 
 PUBLIC = """
     ErrorType Fault FetchallError Hop InvalidOptions MissingExtra Options Request Result SinkError SourceError Stream
-    Summary Timing Timings Try __version__ fetch_all stream
+    Summary Timing Timings Try __version__ fetch_all fetch_sharded stream
 """.split()
 
 
@@ -61,7 +61,7 @@ def test_help_and_version_answer_without_aiohttp() -> None:
     code = (
         "import sys\nfrom fetchall.cli import command\n"
         "command.main(['--help'], standalone_mode=False)\ncommand.main(['--version'], standalone_mode=False)\n"
-        "print('aiohttp' in sys.modules)"
+        "print('aiohttp' in sys.modules or 'distributed' in sys.modules)"
     )
     assert python(code).endswith(f"fetchall {fetchall.__version__}\nFalse\n")
 

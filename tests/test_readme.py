@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fetchall import ErrorType, program
+from fetchall import ErrorType, exits
 from fetchall.cli import EPILOG, command
 from fetchall.rows import Columns, fields
 from tests import generate
@@ -105,7 +105,7 @@ def test_the_table_of_error_types_is_the_closed_list() -> None:
 def test_the_table_of_exit_codes_names_those_that_there_are() -> None:
     codes = {int(code) for cell in cells("## Outputs") for code in cell.split(",")}
     ours = {
-        program.OK, program.NOT_OK, program.USAGE, program.IO, program.TIME_UP, program.BUG, program.CLOSED,
+        exits.OK, exits.NOT_OK, exits.USAGE, exits.IO, exits.TIME_UP, exits.BUG, exits.CLOSED,
     }  # fmt: skip
     assert codes == ours | {4, 129, 130, 143}
     assert codes == {int(code) for code in re.findall(r"\b\d+\b", EPILOG.split("Exit codes:")[1])}

@@ -192,6 +192,7 @@ def read_rows(name: str) -> Iterator[tuple[int, bytes]]:
     A form that is not read again here can't be gone on with once it is complete.
     """
     from fetchall.sinks import document
+    from fetchall.sinks.journal import lines_of
 
     form = form_of(name)
     if form not in ("json", "jsonl"):
@@ -199,10 +200,4 @@ def read_rows(name: str) -> Iterator[tuple[int, bytes]]:
             "is complete, and only .json and .jsonl are gone on with then: write elsewhere, or --overwrite"
         )
     with fetched(name) as file:
-        if form == "json":
-            yield from document.read_rows(file)
-            return
-        place = 0
-        for line in file:
-            yield place, line
-            place += len(line)
+        yield from document.read_rows(file) if form == "json" else lines_of(file)

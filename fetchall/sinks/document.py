@@ -7,7 +7,7 @@ Knows rows; it must not know how the bytes are stored.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO
+from typing import IO
 
 from fetchall.rows import SCHEMA, Row, dumps, summary_fields, timing_fields
 from fetchall.sinks import Ending
@@ -59,7 +59,7 @@ class Document:
         self._separator = b",\n"
 
 
-def read_rows(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+def read_rows(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
     """Place and line of every row of a document as it is written here, a torn last one without newline; ValueError."""
     head = file.readline()
     if not (HEAD + b"\n").startswith(head):

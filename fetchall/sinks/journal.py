@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Protocol
 
@@ -162,6 +162,20 @@ class Journal:
     def abort(self) -> None:
         """See `Sink`."""
         self._file.abort()
+
+
+def read_lines(path: str) -> Iterator[tuple[int, bytes]]:
+    """Place and line of every row of a file; raises OSError."""
+    with open(path, "rb", buffering=_BLOCK) as file:
+        yield from lines_of(file)
+
+
+def lines_of(file: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Place and line of all that are left, a torn last one without its newline."""
+    place = 0
+    for line in file:
+        yield place, line
+        place += len(line)
 
 
 def index_of(line: bytes) -> int:
