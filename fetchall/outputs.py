@@ -56,8 +56,7 @@ class Outputs:
         self._reporting = reporting
         self.columns = columns
         self._choice = choice = options.choice
-        ordered, csv_safe = reporting.ordered, reporting.csv_safe
-        self._make = partial(make, columns=self.columns, ordered=ordered, csv_safe=csv_safe, choice=choice)
+        self._make = partial(make, columns=columns, ordered=reporting.ordered, csv_safe=reporting.csv_safe, choice=choice)
         self._parts: list[PartFile] = []
         self._archives: dict[PartFile, Archive] = {}
         self.sinks: list[Sink] = []

@@ -21,11 +21,12 @@ from fetchall.heart import Heart
 from fetchall.journey import Journey
 from fetchall.options import Clock, Options
 from fetchall.outcome import note_try, result_of, unsendable, unsent
+from fetchall.policies import limits_of, policy_of
 from fetchall.pool import LoopClock, Pool
 from fetchall.records import Answer, ErrorType, Fault, Hop, Origin, Request, Result
 from fetchall.refresh import Kept, conditions_of
-from fetchall.retry import IDEMPOTENT, RETRYABLE_ERRORS, RetryPolicy, asked_wait, backoff, worth_retrying
-from fetchall.schedule import Limits, Schedule, Signal
+from fetchall.retry import IDEMPOTENT, RETRYABLE_ERRORS, asked_wait, backoff, worth_retrying
+from fetchall.schedule import Schedule, Signal
 from fetchall.source.feed import Feed
 from fetchall.tags import respecting
 from fetchall.urls import follow, parse
@@ -60,8 +61,8 @@ class Run:
         self._deliver = self._kept.settling(deliver)
         self._clock: Clock = options.clock or LoopClock()
         self._rng = random.Random()
-        self._retry = _policy(options)
-        self._schedule: Schedule[Bound] = Schedule(_limits(options), gate=options.robots)
+        self._retry = policy_of(options)
+        self._schedule: Schedule[Bound] = Schedule(limits_of(options), gate=options.robots)
         self._heart = Heart()
         self._duplicates = Duplicates() if options.dedupe else None
         self._tuner = Tuner(options.concurrency) if options.auto else None
@@ -332,23 +333,3 @@ class Run:
         if journey.key is not None and self._duplicates is not None:
             for twin in self._duplicates.finished(journey.key, result):
                 self._deliver(twin)
-
-
-def _policy(options: Options) -> RetryPolicy:
-    return RetryPolicy(
-        retries=options.retries,
-        retry_delay=options.retry_delay,
-        retry_max_time=options.retry_max_time,
-        on=options.retry_on,
-        all_methods=options.retry_all_methods,
-    )
-
-
-def _limits(options: Options) -> Limits:
-    return Limits(
-        per_host=options.per_host,
-        rate=options.rate,
-        per_host_rate=options.per_host_rate,
-        max_host_errors=options.max_host_errors,
-        retry_after_max=options.retry_after_max,
-    )
