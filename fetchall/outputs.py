@@ -56,7 +56,9 @@ class Outputs:
         self._reporting = reporting
         self.columns = columns
         self._choice = choice = options.choice
-        self._make = partial(make, columns=columns, ordered=reporting.ordered, csv_safe=reporting.csv_safe, choice=choice)
+        self._make = partial(
+            make, columns=columns, ordered=reporting.ordered, csv_safe=reporting.csv_safe, choice=choice
+        )
         self._parts: list[PartFile] = []
         self._archives: dict[PartFile, Archive] = {}
         self.sinks: list[Sink] = []
