@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import random
 import ssl
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
 import pytest
+import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fetchall.wire import tls
 from fetchall.wire.chunks import Chunks
 from fetchall.wire.failures import BadFraming, Truncated
-from fetchall.wire.framing import MAX_HEAD, MAX_INTERIM, Framed, Notified
+from fetchall.wire.framing import MAX_HEAD, MAX_INTERIM, READ_AHEAD, Framed
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -137,11 +139,50 @@ def test_a_reset_cuts_a_body_without_a_length() -> None:
 def test_under_tls_a_body_without_a_length_ends_with_a_close_notify(notified: bool, wrong: str) -> None:
     context = tls.context()
     side = context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="a.test")
-    assert isinstance(side, Notified)
+    assert isinstance(side, tls.Notified)
     side.notified = notified
     assert asyncio.run(read([OK + b"\r\nhello"], tls=side))[:3] == (200, b"hello", wrong)
     # A length says by itself where the body ends.
     assert asyncio.run(read([ANSWERS["length"][0]], tls=side))[:3] == (200, b"hello", "")
+
+
+@pytest.mark.parametrize("after", [b"", POISON])
+async def test_a_long_body_pauses_the_connection_and_comes_whole(after: bytes) -> None:
+    protocol = Framed(asyncio.get_running_loop())
+    protocol.connection_made(Wire())
+    protocol.set_response_params()
+    pieces = [bytes([number]) * READ_AHEAD for number in range(8)]
+    protocol.data_received(OK + b"Content-Length: %d\r\n\r\n" % (8 * READ_AHEAD) + pieces[0])
+    _, payload = await protocol.read()
+    body, paused = b"", 0
+    for piece in pieces[1:]:
+        protocol.data_received(piece if piece is not pieces[-1] else piece + after)
+        if protocol._reading_paused:
+            paused += 1
+            body += await payload.readany()
+        assert not protocol._reading_paused
+    body += await payload.readany()
+    protocol.check_end(payload)
+    assert paused > 1
+    assert body == b"".join(pieces)
+    assert payload.at_eof()
+    assert protocol.should_close == bool(after)
+
+
+def test_under_tls_one_read_takes_a_whole_record() -> None:
+    inward, outward = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority = trustme.CA()
+    authority.issue_cert("a.test").configure_cert(server)
+    context = tls.context(insecure=True)
+    near = context.wrap_bio(inward, outward, server_hostname="a.test")
+    far = server.wrap_bio(outward, inward, server_side=True)
+    for side in (near, far, near, far):
+        with suppress(ssl.SSLWantReadError):
+            side.do_handshake()
+    record = bytes(range(256)) * (tls.RECORD // 256)
+    far.write(record)
+    assert near.read(256 * 1024) == record
 
 
 def test_interim_answers_are_bounded_in_number() -> None:

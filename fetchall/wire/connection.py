@@ -35,6 +35,9 @@ KEEPALIVE = 15.0
 CLOSING_TURNS = 3
 """Turns of the loop after which a socket that made room is closed; TLS may take longer to say goodbye."""
 
+MISSED = 8
+"""Sockets that are added when a connection is opened anew that had made room."""
+
 _RELIED_ON: dict[type, str] = {
     TCPConnector: "_create_connection _get_ssl_context _resolve_host _release _cleanup _closed "
     "_update_proxy_auth_header_and_build_proxy_req",
@@ -146,15 +149,18 @@ class Protocol(Framed):
 
 class Connector(TCPConnector):
     """
-    A connector whose open sockets, idle ones included, stay within `sockets`.
+    A connector whose open sockets, idle ones included, stay within `sockets`, and a `spare` where more pays.
 
     aiohttp's own limit does not count idle connections. Those used last are taken first, since they are the least
-    likely to have been closed by the server; those idle for longest make room.
+    likely to have been closed by the server; those idle for longest make room. Over hosts that are asked once, idle
+    connections are of no use. Where an origin is asked again soon after its connection has made room, that one would
+    have been: each time this happens, a few more may stay open.
     """
 
     def __init__(
         self,
         sockets: int,
+        spare: int,
         tls: Callable[[], SSLContext],
         pinned: Collection[tuple[str, int]] = (),
         protocol: type[Protocol] | None = None,
@@ -163,6 +169,9 @@ class Connector(TCPConnector):
         super().__init__(limit=0, keepalive_timeout=KEEPALIVE, timeout_ceil_threshold=float("inf"), **kwargs)
         _complain_of(_absent(self, _RELIED_ON_IN_POOL))
         self._sockets = sockets
+        self._most = sockets + spare
+        self._let_go: OrderedDict[ConnectionKey, None] = OrderedDict()
+        """Origins whose connections made room, the latest last."""
         self._tls = tls
         self._pinned = pinned
         self._connecting = 0
@@ -214,6 +223,9 @@ class Connector(TCPConnector):
         return found
 
     async def _open(self, exchange: Exchange, req: ClientRequest, traces: Any, timeout: Any) -> Protocol:
+        if req.connection_key in self._let_go:
+            del self._let_go[req.connection_key]
+            self._sockets = min(self._sockets + MISSED, self._most)
         self._make_room()
         self._connecting += 1
         try:
@@ -261,6 +273,10 @@ class Connector(TCPConnector):
                 if not connections:
                     del self._conns[key]
             protocol.close()
+            self._let_go[key] = None
+            self._let_go.move_to_end(key)
+            if len(self._let_go) > self._most:
+                self._let_go.popitem(last=False)
 
     def _release(self, key: ConnectionKey, protocol: ResponseHandler, *, should_close: bool = False) -> None:
         if self._closed or should_close or self._cleanup_handle is None or protocol.should_close:

@@ -235,6 +235,8 @@ class Fetcher:
         wiring = self._wiring
         connector = Connector(
             wiring.sockets,
+            # Where there are two connectors, they share them.
+            wiring.spare // 2 if wiring.proxies.any else wiring.spare,
             tls=wiring.tls,
             protocol=Recording if wiring.recording else None,
             resolver=wiring.resolver,

@@ -24,6 +24,7 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from fetchall.wire.chunks import Chunks
 from fetchall.wire.failures import BadFraming, Truncated, parser_words
+from fetchall.wire.tls import Notified
 
 MAX_LINE = 64 * 1024
 """Bytes of a status line or of one header: ordinary sites pass aiohttp's 8,190."""
@@ -42,23 +43,6 @@ _EMPTY_LINE = re.compile(rb"\r?\n\r?\n")
 _line_ends = re.compile(rb"[\r\n]*").match
 
 
-class Notified(ssl.SSLObject):
-    """One connection's TLS, which remembers a close_notify: without one, anybody may have cut the connection."""
-
-    notified = False
-
-    def read(self, len: int = 1024, buffer: Any = None) -> Any:
-        """As ever; nothing read, where data were wanted, is the close_notify."""
-        try:
-            data = super().read(len) if buffer is None else super().read(len, buffer)
-        except ssl.SSLZeroReturnError:
-            self.notified = True
-            raise
-        if not data:
-            self.notified = True
-        return data
-
-
 class Framed(ResponseHandler):
     """
     One connection's answers, one after another.
@@ -71,6 +55,8 @@ class Framed(ResponseHandler):
     _broken: tuple[StreamReader, Exception] | None = None
     _tls: ssl.SSLObject | None = None
     _read_until_eof = False
+    _left = 0
+    """Bytes to come of a body of known length: they need no parser, which would copy each of them."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep what knows of a close_notify: the transport forgets it."""
@@ -87,7 +73,7 @@ class Framed(ResponseHandler):
         self._read_bufsize = READ_AHEAD
         self._payload = self._chunks = self._broken = None
         self._head = b""
-        self._interim = 0
+        self._interim = self._left = 0
         self._parser = self._new_parser()
         if self._tail:
             self._drain_tail()
@@ -105,6 +91,8 @@ class Framed(ResponseHandler):
             if data:
                 self._should_close = True
             return
+        if payload is not None and self._left:
+            return self._pass_on(payload, data)
         parser = self._parser
         if parser is None:
             super().data_received(data)  # before the request: kept, and read as its answer
@@ -175,6 +163,18 @@ class Framed(ResponseHandler):
             self._fail(BadHttpMessage(f"a head of more than {MAX_HEAD // 1024} KiB"))
         return None
 
+    def _pass_on(self, payload: StreamReader, data: bytes) -> None:
+        if len(data) > self._left:
+            self._should_close = True  # more than was announced
+            data = data[: self._left]
+        self._left -= len(data)
+        payload.feed_data(data)
+        if not self._left:
+            payload.feed_eof()
+            self._drop_timeout()
+        elif data and not self._reading_paused:
+            self._reschedule_timeout()
+
     def _final(self, message: RawResponseMessage, payload: StreamReader) -> None:
         self._payload = payload
         if message.should_close:
@@ -189,7 +189,10 @@ class Framed(ResponseHandler):
             self._chunks = Chunks() if message.chunked else None
             self._length = message.headers.get(hdrs.CONTENT_LENGTH)
             codings = message.headers.getall(hdrs.TRANSFER_ENCODING, None)
-            if codings is not None and (len(codings) > 1 or codings[0].strip().lower() != "chunked"):
+            if codings is None:
+                if self._length is not None:
+                    self._left = int(self._length) - payload.total_bytes
+            elif len(codings) > 1 or codings[0].strip().lower() != "chunked":
                 # Where such a body ends can't be known (RFC 9112 section 6.1).
                 self._break(
                     payload, BadFraming(f"a Transfer-Encoding that is not chunked: {', '.join(codings)[:100]!a}")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from fetchall import __version__, robots
+from fetchall import __version__, descriptors, robots
 from fetchall.errors import InvalidOptions
 from fetchall.options import Options
 from fetchall.records import Answer, Fault, Request
@@ -130,6 +130,7 @@ class Session:
         return Fetcher(
             Wiring(
                 sockets=options.concurrency,
+                spare=descriptors.spare(options.concurrency),
                 connect_timeout=options.connect_timeout,
                 read_timeout=options.read_timeout,
                 body_cap=options.body_cap,

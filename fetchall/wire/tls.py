@@ -1,15 +1,43 @@
 """
-The TLS context of a run, made once.
+TLS: the context of a run, made once, and what is noted of each connection's.
 
-Knows certificates and keys; it must not know connections.
+Knows certificates, keys and records; it must not know what is sent.
 """
 
 from __future__ import annotations
 
 import ssl
+from typing import Any
 
 from fetchall.errors import InvalidOptions
-from fetchall.wire.framing import Notified
+
+RECORD = 16 * 1024
+"""The most bytes that one read gives (RFC 8446, section 5.1): loops make room for sixteen times as many each time."""
+
+
+class Notified(ssl.SSLObject):
+    """One connection's TLS, which remembers a close_notify: without one, anybody may have cut the connection."""
+
+    notified = False
+
+    def read(self, len: int = 1024, buffer: Any = None) -> Any:
+        """As ever; nothing read, where data were wanted, is the close_notify."""
+        try:
+            data = super().read(min(len, RECORD)) if buffer is None else super().read(len, buffer)
+        except ssl.SSLZeroReturnError:
+            self.notified = True
+            raise
+        if not data:
+            self.notified = True
+        return data
+
+    def getpeercert(self, binary_form: bool = False) -> Any:
+        """
+        The certificate, in DER where that is asked for.
+
+        Loops ask for the other form at each handshake, for whoever may want it, and nobody does: a tenth of its cost.
+        """
+        return super().getpeercert(binary_form=True) if binary_form else None
 
 
 def context(

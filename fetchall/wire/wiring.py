@@ -22,6 +22,8 @@ class Wiring:
     """What a session is made of; seconds and bytes."""
 
     sockets: int
+    spare: int
+    """Sockets beyond these, for idle connections that were missed."""
     connect_timeout: float
     read_timeout: float
     body_cap: int
