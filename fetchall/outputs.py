@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -23,9 +23,9 @@ from fetchall.preflight import STDOUT
 from fetchall.resume import Past
 from fetchall.rows import Columns, keys
 from fetchall.sinks import Sink, form_of, make
-from fetchall.sinks.archive import Archive, Recorders
+from fetchall.sinks.archive import Archive, Archives
 from fetchall.sinks.chosen import Chosen
-from fetchall.sinks.journal import JOURNAL, Beside, Journal, index_of
+from fetchall.sinks.journal import JOURNAL, Beside, Journal, index_of, lines_of
 from fetchall.sinks.outlet import PART, PartFile, StandardStream, reason
 from fetchall.sinks.readable import Readable
 from fetchall.state import STATE, State
@@ -54,10 +54,12 @@ class Outputs:
         if listing.has_columns():
             self.columns = replace(self.columns, input=True)
         self._choice = choice = options.choice
-        ordered, csv_safe = reporting.ordered, reporting.csv_safe
-        self._make = partial(make, columns=self.columns, ordered=ordered, csv_safe=csv_safe, choice=choice)
+        self._make = partial(
+            make, columns=self.columns, ordered=reporting.ordered, csv_safe=reporting.csv_safe, choice=choice,
+            max_size=reporting.warc_max_size, cdx=reporting.warc_cdx,
+        )  # fmt: skip
         self._parts: list[PartFile] = []
-        self._archives: dict[PartFile, Archive] = {}
+        self._archives = Archives()
         self.sinks: list[Sink] = []
         self.rebuilt: list[Sink] = []
         self.stream: StandardStream | None = None
@@ -81,10 +83,11 @@ class Outputs:
         if not self._reporting.resume:
             return None
         first = self._parts[0]
+        self._archives.check()
         known = state.load(first.path + STATE)
         if first.existed or (known is not None and self._journal_exists):
             return self._past_of_part(first, known, options)
-        if os.path.exists(first.path):
+        if self._archives.exists(first):
             return self._past_of_finished(first, known, options)
         for part in self._parts[1:]:
             if part.existed:
@@ -101,11 +104,7 @@ class Outputs:
         for part in self._parts[self._own_journal :]:
             if part not in self._archives:
                 part.rewind()
-        for part, archive in self._archives.items():
-            if past is not None:
-                archive.go_on()
-            else:
-                part.rewind()
+        self._archives.begin(go_on=past is not None)
         if past is None:
             self.journal.go_on(0, 0)
             self.state = State.begin(self._form, options)
@@ -121,7 +120,12 @@ class Outputs:
     @property
     def recorder(self) -> Recorder | None:
         """Who takes what goes over the wire; None: nobody."""
-        return Recorders(list(self._archives.values())) if self._archives else None
+        return self._archives or None
+
+    @property
+    def named(self) -> list[str]:
+        """What the files of a complete run are called, for people."""
+        return [name for part in self._parts for name in self._archives.named(part)]
 
     def save(self) -> None:
         """Write the state; raises OSError."""
@@ -143,6 +147,7 @@ class Outputs:
 
     def withdraw(self) -> None:
         """Leave things as they were before."""
+        self._archives.drop(earlier=False)
         for part in self._parts:
             with suppress(OSError):
                 part.withdraw()
@@ -155,6 +160,7 @@ class Outputs:
 
     def discard(self) -> None:
         """After the sinks are closed: a run that ended before its first row leaves nothing behind."""
+        self._archives.drop(earlier=True)
         for path in self._files:
             with suppress(OSError):
                 os.unlink(path + PART)
@@ -214,8 +220,8 @@ class Outputs:
             sink = self._make(form_of(part.path), part, journal=self.journal)
             self.sinks.append(sink)
             if isinstance(sink, Archive):
-                self._archives[part] = sink
-                self.journal.before.append(part.descriptor)
+                self._archives.add(part, sink)
+                self.journal.before.append(sink.sync)
             else:
                 self.rebuilt.append(sink)
 
@@ -226,14 +232,14 @@ class Outputs:
                 raise ResumeError(
                     f"there is no state beside {first.part}, so nobody can tell whose rows it holds: --overwrite it"
                 )
-            return self._past_of_finished(first, None, options) if os.path.exists(first.path) else None
+            return self._past_of_finished(first, None, options) if self._archives.exists(first) else None
         if not size and known.started_from == "finished" and os.path.exists(first.path):
             return self._past_of_finished(first, known, options)
         known.check(self._form, options, first.part)
         known.started_from = "nothing"
         path = self._journal_path
         return Past(
-            first.part, lambda: _lines(path), known, drop=self._reporting.retry_failed, journal=self._journal_path
+            first.part, lambda: lines_of(path), known, drop=self._reporting.retry_failed, journal=self._journal_path
         )
 
     def _past_of_finished(self, first: PartFile, known: State | None, options: Options) -> Past:
@@ -288,11 +294,3 @@ class Outputs:
             sink = self._make(form, outlet, journal=self.journal)
             self.sinks.append(sink)
             self.rebuilt.append(sink)
-
-
-def _lines(path: str) -> Iterator[tuple[int, bytes]]:
-    place = 0
-    with open(path, "rb", buffering=1024 * 1024) as file:
-        for line in file:
-            yield place, line
-            place += len(line)

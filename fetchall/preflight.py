@@ -22,6 +22,10 @@ STDOUT = "-"
 def check_outputs(reporting: Reporting, sources: Sequence[str]) -> None:
     """Raise `InvalidOptions` where an output is also an input, or named twice; `SinkError` for one that can't be."""
     named = [path for path in (*reporting.output, reporting.summary) if path not in (None, STDOUT)]
+    if reporting.warc_cdx:
+        from fetchall.sinks.cdxj import path_of
+
+        named += [path_of(path) for path in reporting.output if path != STDOUT and form_of(path) == "warc"]
     inputs = {_identity(source) for source in sources if source != STDIN and os.path.exists(source)}
     if STDIN in sources:
         inputs |= _stdin_file()

@@ -116,13 +116,19 @@ def make(
     journal: Reader | None = None,
     csv_safe: bool = False,
     choice: Choice | None = None,
+    max_size: int = 0,
+    cdx: bool = False,
 ) -> Sink:
-    """A sink of a form over an outlet; rows whose turn has not come are read from the journal, where there is one."""
+    """
+    A sink of a form over an outlet; rows whose turn has not come are read from the journal, where there is one.
+
+    `max_size` splits a WARC into files of so many bytes, `cdx` indexes it.
+    """
     if form == "json" or form.startswith("jsonl"):
         return _lines(form, outlet, ordered, journal, choice)
     if form in ("warc", "har"):
         assert isinstance(outlet, PartFile)
-        return _archive(form, outlet)
+        return _archive(form, outlet, max_size, cdx)
     sink = _table(form, outlet, columns, csv_safe)
     if choice is not None:
         from fetchall.sinks.chosen import Chosen
@@ -167,14 +173,16 @@ def _table(form: str, outlet: Outlet, columns: Columns, csv_safe: bool) -> Sink:
     return Database(outlet, columns)
 
 
-def _archive(form: str, file: PartFile) -> Sink:
-    if form == "warc":
-        from fetchall.sinks.warc import Warc
+def _archive(form: str, file: PartFile, max_size: int, cdx: bool) -> Sink:
+    if form == "har":
+        from fetchall.sinks.har import Har
 
-        return Warc(file)
-    from fetchall.sinks.har import Har
+        return Har(file)
+    from fetchall.sinks import cdxj, onefile, volumes
+    from fetchall.sinks.warc import Warc
 
-    return Har(file)
+    index = cdxj.Index(cdxj.path_of(file.path)) if cdx else None
+    return Warc(volumes.Numbered(file, max_size) if max_size else onefile.OneFile(file), index)
 
 
 def read_rows(path: str) -> Iterator[tuple[int, bytes]]:
@@ -183,18 +191,15 @@ def read_rows(path: str) -> Iterator[tuple[int, bytes]]:
 
     A form that is not read again here can't be gone on with once it is complete.
     """
-    from fetchall.sinks import document
+    from fetchall.sinks import document, journal
 
     form = form_of(path)
     if form not in ("json", "jsonl"):
         raise ValueError(
             "is complete, and only .json and .jsonl are gone on with then: write elsewhere, or --overwrite"
         )
-    with open(path, "rb", buffering=1024 * 1024) as file:
-        if form == "json":
+    if form == "json":
+        with open(path, "rb", buffering=1024 * 1024) as file:
             yield from document.read_rows(file)
-            return
-        place = 0
-        for line in file:
-            yield place, line
-            place += len(line)
+    else:
+        yield from journal.lines_of(path)
