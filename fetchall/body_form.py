@@ -25,7 +25,7 @@ def body_fields(result: Result) -> dict[str, Any]:
     row: dict[str, Any] = {"body_json": None, "body_text": None, "body_base64": None}
     if result.body is None:
         return row
-    kind, charset = media_type(result.content_type)
+    kind, _ = media_type(result.content_type)
     if kind == "application/json" or kind.endswith("+json"):
         try:
             row["body_json"] = exact.loads(result.body)
@@ -33,7 +33,7 @@ def body_fields(result: Result) -> dict[str, Any]:
             pass
         else:
             return row
-    text = _decoded(result.body, kind, charset)
+    text = text_of(result.body, result.content_type)
     if text is None:
         row["body_base64"] = base64.b64encode(result.body).decode("ascii")
     else:
@@ -58,7 +58,9 @@ def media_type(content_type: str | None) -> tuple[str, str | None]:
 _TEXTUAL = ("application/javascript", "application/xml", "application/json", "application/x-www-form-urlencoded")
 
 
-def _decoded(body: bytes, kind: str, charset: str | None) -> str | None:
+def text_of(body: bytes, content_type: str | None) -> str | None:
+    """A body as text, by the charset of its type, else as UTF-8; None: it is none, or not in that charset."""
+    kind, charset = media_type(content_type)
     textual = kind.startswith("text/") or kind.endswith(("+xml", "+json")) or kind in _TEXTUAL
     if not textual and (kind or b"\0" in body):
         return None

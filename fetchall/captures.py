@@ -7,7 +7,7 @@ Knows what a hop was and what went over the wire; it must not know what an archi
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
@@ -32,10 +32,14 @@ class Capture:
     elapsed: float
     answer: Answer
     request: bytes
-    response: tuple[bytes, int, Iterator[bytes]] | None
-    """Head, size of what follows, and that in pieces, once; None: no whole head came, or none of HTTP."""
+    response: tuple[bytes, int, Iterable[bytes]] | None
+    """Head, size of what follows, and that in pieces, however often; None: no whole head came, or none of HTTP."""
     whole: bool
     """The answer came to its end."""
+    body: bytes | None = None
+    """As it is decoded, where it is whole and bodies are kept in memory (`--body`)."""
+    proxied: bool = False
+    """The address that is known is a proxy's."""
 
 
 class Recorder(Protocol):
@@ -50,6 +54,9 @@ def archive(journey: Journey, record: Record, answer: Answer, elapsed: float, re
     try:
         if answer.fault is not None and answer.fault.type is ErrorType.ROBOTS:
             return
+        whole = record.whole and answer.fault is None
+        response = record.response() if answer.status is not None else None
+        unread = response is not None and response[1] > 0 and not answer.wire_size
         recorder.take(
             Capture(
                 index=journey.request.index,
@@ -59,8 +66,10 @@ def archive(journey: Journey, record: Record, answer: Answer, elapsed: float, re
                 elapsed=elapsed,
                 answer=answer,
                 request=record.request,
-                response=record.response() if answer.status is not None else None,
-                whole=record.whole and answer.fault is None,
+                response=response,
+                whole=whole,
+                body=journey.keeper.body if whole and not unread and journey.keeper is not None else None,
+                proxied=record.proxied,
             )
         )
     finally:

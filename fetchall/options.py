@@ -723,6 +723,22 @@ class Reporting:
         group=OUTPUT,
         kind="flag",
     )
+    warc_max_size: int = _option(
+        0,
+        "--warc-max-size",
+        help="Split NAME.warc.gz into NAME-00000.warc.gz, NAME-00001.warc.gz and so on, of this size at most and each "
+        "whole on its own; 0 = one file.",
+        group=OUTPUT,
+        metavar="SIZE",
+        parse=parse_size,
+    )
+    warc_cdx: bool = _option(
+        False,
+        "--warc-cdx",
+        help="Beside NAME.warc.gz, write NAME.cdxj: the sorted index by which replay tools find its pages.",
+        group=OUTPUT,
+        kind="flag",
+    )
     ordered: bool = _option(False, "--ordered", help="JSONL in input order.", group=OUTPUT, kind="flag")
     summary: str | None = _option(
         None,
@@ -835,6 +851,8 @@ class Reporting:
         _check_types(self)
         if self.resume and self.overwrite:
             raise InvalidOptions("--resume and --overwrite exclude each other")
+        if (self.warc_max_size or self.warc_cdx) and not any(path.lower().endswith(".warc.gz") for path in self.output):
+            raise InvalidOptions("--warc-max-size and --warc-cdx go with -o NAME.warc.gz")
         if self.retry_failed is not None and not self.resume:
             raise InvalidOptions("--retry-failed goes with --resume")
         if self.resume and not any(path != "-" for path in self.output):

@@ -13,21 +13,21 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-from fetchall import shard_note, sinks, state
+from fetchall import shard_note, state
 from fetchall.captures import Recorder
-from fetchall.errors import ResumeError, SinkError
+from fetchall.errors import SinkError
 from fetchall.fingerprint import Fingerprint
+from fetchall.leftover import Leftover
 from fetchall.options import Options, Reporting
 from fetchall.person import Person, columns_of, stdout_form, wants_color
-from fetchall.places import shown
-from fetchall.preflight import STDOUT, is_refreshed
+from fetchall.preflight import STDOUT
 from fetchall.records import Timing
 from fetchall.resume import Past
-from fetchall.rows import Columns, keys
+from fetchall.rows import Columns
 from fetchall.sinks import Sink, form_of, make
-from fetchall.sinks.archive import Archive, Recorders
+from fetchall.sinks.archive import Archive, Archives
 from fetchall.sinks.chosen import Chosen
-from fetchall.sinks.journal import JOURNAL, Beside, Journal, index_of, read_lines
+from fetchall.sinks.journal import JOURNAL, Beside, Journal, index_of
 from fetchall.sinks.outlet import PART, PartFile, StandardStream, reason
 from fetchall.sinks.readable import Readable
 from fetchall.sinks.upload import part_file
@@ -57,10 +57,11 @@ class Outputs:
         self.columns = columns
         self._choice = choice = options.choice
         self._make = partial(
-            make, columns=columns, ordered=reporting.ordered, csv_safe=reporting.csv_safe, choice=choice
-        )
+            make, columns=columns, ordered=reporting.ordered, csv_safe=reporting.csv_safe, choice=choice,
+            max_size=reporting.warc_max_size, cdx=reporting.warc_cdx,
+        )  # fmt: skip
         self._parts: list[PartFile] = []
-        self._archives: dict[PartFile, Archive] = {}
+        self._archives = Archives()
         self.sinks: list[Sink] = []
         self.rebuilt: list[Sink] = []
         self.stream: StandardStream | None = None
@@ -83,19 +84,11 @@ class Outputs:
         """What there is to go on from; None: nothing. Raises `ResumeError` where it must not be gone on with."""
         if not self._reporting.resume:
             return None
-        first = self._parts[0]
-        known = state.load(first.path + STATE)
-        if first.existed or (known is not None and self._journal_exists):
-            return self._past_of_part(first, known, options)
-        if first.finished() and not is_refreshed(first.path, options):
-            return self._past_of_finished(first, known, options)
-        for part in self._parts[1:]:
-            if part.existed:
-                raise ResumeError(
-                    f"{part.part} is of a run whose first output was another: name the outputs in the same order, "
-                    "or --overwrite"
-                )
-        return None
+        left = Leftover(
+            self._parts, self._archives, self._reporting, options, self.columns, self._form, self._journal_path,
+            is_part=self._own_journal, existed=self._journal_existed,
+        )  # fmt: skip
+        return left.past()
 
     def begin(self, past: Past | None, options: Options) -> None:
         """Make the files what the run begins with, and write the state; raises OSError."""
@@ -104,11 +97,7 @@ class Outputs:
         for part in self._parts[self._own_journal :]:
             if part not in self._archives:
                 part.rewind()
-        for part, archive in self._archives.items():
-            if past is not None:
-                archive.go_on()
-            else:
-                part.rewind()
+        self._archives.begin(go_on=past is not None)
         if past is None:
             self.journal.go_on(0, 0)
             self.state = State.begin(self._form, options, self._reporting.shard)
@@ -124,7 +113,12 @@ class Outputs:
     @property
     def recorder(self) -> Recorder | None:
         """Who takes what goes over the wire; None: nobody."""
-        return Recorders(list(self._archives.values())) if self._archives else None
+        return self._archives or None
+
+    @property
+    def named(self) -> list[str]:
+        """What the files of a complete run are called, for people."""
+        return [name for part in self._parts for name in self._archives.named(part)]
 
     def save(self) -> None:
         """Write the state; raises OSError."""
@@ -146,6 +140,7 @@ class Outputs:
 
     def withdraw(self) -> None:
         """Leave things as they were before."""
+        self._archives.drop(earlier=False)
         for part in self._parts:
             with suppress(OSError):
                 part.withdraw()
@@ -164,6 +159,7 @@ class Outputs:
 
     def discard(self) -> None:
         """After the sinks are closed: a run that ended before its first row leaves nothing behind."""
+        self._archives.drop(earlier=True)
         for path in self._files:
             with suppress(OSError):
                 os.unlink(path + PART)
@@ -196,10 +192,6 @@ class Outputs:
     def _state_path(self) -> str:
         return self._files[0] + STATE
 
-    @property
-    def _journal_exists(self) -> bool:
-        return not self._own_journal and self._journal_existed
-
     def _claim_files(self) -> None:
         keep, overwrite = self._reporting.resume, self._reporting.overwrite
         if not self._files:
@@ -224,44 +216,10 @@ class Outputs:
             sink = self._make(form_of(part.path), part, journal=self.journal)
             self.sinks.append(sink)
             if isinstance(sink, Archive):
-                self._archives[part] = sink
-                self.journal.before.append(part.descriptor)
+                self._archives.add(part, sink)
+                self.journal.before.append(sink.sync)
             else:
                 self.rebuilt.append(sink)
-
-    def _past_of_part(self, first: PartFile, known: State | None, options: Options) -> Past | None:
-        size = os.path.getsize(self._journal_path) if self._own_journal or self._journal_existed else 0
-        if known is None:
-            if size or os.fstat(first.descriptor).st_size:
-                raise ResumeError(
-                    f"there is no state beside {first.part}, so nobody can tell whose rows it holds: --overwrite it"
-                )
-            usable = first.finished() and not is_refreshed(first.path, options)
-            return self._past_of_finished(first, None, options) if usable else None
-        if not size and known.started_from == "finished" and first.finished():
-            return self._past_of_finished(first, known, options)
-        known.check(self._form, options, first.part, self._reporting.shard)
-        known.started_from = "nothing"
-        path = self._journal_path
-        return Past(
-            first.part, lambda: read_lines(path), known, drop=self._reporting.retry_failed, journal=self._journal_path
-        )
-
-    def _past_of_finished(self, first: PartFile, known: State | None, options: Options) -> Past:
-        shard = self._reporting.shard
-        shard_note.check(first.path, shard)
-        if known is not None:
-            known.check(self._form, options, shown(first.place), shard)
-        else:
-            known = State.begin(self._form, options, shard)
-        known.started_from, known.size, known.checksum, known.tally = "finished", 0, 0, None
-        return Past(
-            shown(first.place),
-            lambda: sinks.read_rows(first.place),
-            known,
-            drop=self._reporting.retry_failed,
-            keys=keys(self.columns),
-        )
 
     def _take_over(self, past: Past) -> None:
         """The rows that stay go into a file that becomes the journal at once; a kill leaves the one or the other."""

@@ -28,6 +28,7 @@ def check_outputs(reporting: Reporting, sources: Sequence[str]) -> None:
     named = [name for name in (*reporting.output, reporting.summary) if name is not None and name != STDOUT]
     for name in filter(places.is_remote, named):
         _check_remote(name)
+    named += _indexes(reporting)
     inputs = _identities(sources)
     seen: set[object] = set()
     for name in named:
@@ -47,6 +48,19 @@ def check_outputs(reporting: Reporting, sources: Sequence[str]) -> None:
         raise InvalidOptions(f"--cluster: {reporting.output[0]} names a file; -o is the folder that all workers share")
     if reporting.summary is not None:
         _check_summary(reporting.summary)
+
+
+def _indexes(reporting: Reporting) -> list[str]:
+    """What stands beside archives once they are complete; raises `InvalidOptions` where it can't."""
+    archives = [name for name in reporting.output if name != STDOUT and form_of(name) == "warc"]
+    for name in filter(places.is_remote, archives if reporting.warc_cdx or reporting.warc_max_size else ()):
+        given = "--warc-cdx" if reporting.warc_cdx else "--warc-max-size"
+        raise InvalidOptions(f"{given}: {places.shown(name)} is one file there: name a local one, and copy all")
+    if not reporting.warc_cdx:
+        return []
+    from fetchall.sinks.cdxj import path_of
+
+    return [path_of(name) for name in archives]
 
 
 def _check_remote(name: str) -> None:

@@ -25,7 +25,7 @@ from fetchall.loops import loop_factory
 from fetchall.options import Options, Reporting
 from fetchall.outputs import Outputs
 from fetchall.person import Person, let_go_of_stdout, tuned_words, words
-from fetchall.preflight import STDOUT, check_outputs, remarks
+from fetchall.preflight import check_outputs, remarks
 from fetchall.report import Report
 from fetchall.resume import Past
 from fetchall.rows import Columns, OldRow, summary_document
@@ -285,13 +285,12 @@ class _Command:
             elif outputs.part is not None:
                 failure.add_note(f"what is done is in {outputs.part}; --resume goes on")
             return
-        files = [path for path in self._reporting.output if path != STDOUT]
         if complete:
             outputs.settle(self._listing.whole, report.tally, timing)
         found = ""
         if self._options.auto and self._stream is not None:
             found = tuned_words(self._stream.settled, self._concurrency, self._options.concurrency)
-        self._person.summarise(report.tally, summary, timing, files if complete else [], found)
+        self._person.summarise(report.tally, summary, timing, outputs.named if complete else [], found)
         if not complete:
             self._person.say_way_on(report.tally.urls, outputs.part)
 

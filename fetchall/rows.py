@@ -18,7 +18,7 @@ from fetchall.records import Request, Result, Summary, Timing, Timings, Try
 
 SCHEMA = "fetchall/1"
 _LARGE = 256 * 1024
-"""Bytes of a body from which on memory may be short for its row."""
+"""Bytes of a body from which on memory may be short for its JSON."""
 _OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
 
 
@@ -83,10 +83,8 @@ class Row:
     def json(self) -> bytes:
         """The row as one line of JSON, without the newline."""
         if self._json is None:
-            fields, body = self.fields, self.result.body
-            if body is not None and len(body) > _LARGE:
-                # orjson does not look whether it was given the memory that it asked for; Python does, here.
-                bytearray(4 * len(body))
+            fields = self.fields
+            look_for_memory(self.result.body)
             self._json = dumps(fields)
         return self._json
 
@@ -171,6 +169,12 @@ def names(columns: Columns) -> tuple[str, ...]:
 def keys(columns: Columns) -> frozenset[str]:
     """The keys of every row with these columns."""
     return frozenset(names(columns))
+
+
+def look_for_memory(body: bytes | None) -> None:
+    """Raise MemoryError where there is not enough for a body's JSON: orjson does not look, and ends the process."""
+    if body is not None and len(body) > _LARGE:
+        bytearray(4 * len(body))
 
 
 def dumps(value: Any) -> bytes:

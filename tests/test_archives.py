@@ -7,9 +7,11 @@ import gzip
 import hashlib
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tracemalloc
+from base64 import b32encode, b64decode
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -20,13 +22,13 @@ import pytest
 import trustme
 from warcio.archiveiterator import ArchiveIterator
 
-from fetchall import Options, Result, fetch_all
+from fetchall import Options, Result, fetch_all, stream
 from fetchall.captures import Capture
 from fetchall.errors import MissingExtra
 from fetchall.records import Answer, ErrorType, Fault, Timings
 from fetchall.rows import PLAIN, Columns
 from fetchall.sinks import Ending, check_installed, form_of, make
-from fetchall.sinks.archive import Archive, Recorders
+from fetchall.sinks.archive import Archive, Archives
 from fetchall.sinks.outlet import PartFile
 from fetchall.tally import Tally
 from fetchall.wire.connection import Protocol
@@ -56,7 +58,7 @@ def capture(index: int = 0, body: bytes = b"abc", **changes: Any) -> Capture:
         "elapsed": 0.5,
         "answer": Answer(status=200, http_version="1.1", remote_ip="127.0.0.1", ttfb=0.25, size=3, wire_size=3),
         "request": b"GET /0 HTTP/1.1\r\nHost: h\r\n\r\n",
-        "response": (HEAD + b"\r\n", len(body), iter((body,))),
+        "response": (HEAD + b"\r\n", len(body), (body,)),
         "whole": True,
     }
     return Capture(**{**given, **changes})
@@ -176,6 +178,22 @@ async def test_records_are_told_apart_joined_and_dated(tmp_path: Path) -> None:
         assert re.fullmatch(r"sha1:[A-Z2-7]{32}", fields["WARC-Block-Digest"])
     assert records[1][0]["WARC-IP-Address"] == "127.0.0.1"
     assert b"software: fetchall/" in records[0][1]
+    # A request has an address, and a payload where it has a body (sections 5.9 and 5.10).
+    assert records[2][0]["WARC-IP-Address"] == "127.0.0.1"
+    assert "WARC-Payload-Digest" not in records[2][0]
+    assert records[1][0]["Content-Type"] == "application/http;msgtype=response"
+    assert records[2][0]["Content-Type"] == "application/http;msgtype=request"
+    assert len({fields["WARC-Date"] for fields, _ in records[1:3]}) == 1
+
+
+def test_a_files_name_is_a_field_whatever_is_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "a\r\nb: \udcff\u00e9.warc.gz"
+    sink = opened(path)
+    sink.take(capture())
+    sink.close(ending())
+    assert members(path)[0][0]["WARC-Filename"] == "a??b: ?é.warc.gz"
+    with open(path, "rb") as file:
+        assert [record.rec_type for record in ArchiveIterator(file)] == ["warcinfo", "response", "request"]
 
 
 async def test_interim_answers_are_not_taken_for_the_answer(tmp_path: Path) -> None:
@@ -253,6 +271,10 @@ async def test_a_body_that_was_sent_is_archived(tmp_path: Path) -> None:
     _, heads = await archived(path, WIRE.__getitem__, ["/plain"], data=("a=1&b=2" * 1000,))
     assert requests(path) == heads
     assert heads[0].endswith(b"a=1&b=2")
+    (fields,) = [fields for fields, _ in members(path) if fields["WARC-Type"] == "request"]
+    digest = hashlib.sha1(heads[0].partition(b"\r\n\r\n")[2]).digest()
+    assert fields["WARC-Payload-Digest"] == "sha1:" + b32encode(digest).decode()
+    assert_checks(path)
 
 
 async def test_over_tls_it_is_the_plain_text_that_is_archived(tmp_path: Path) -> None:
@@ -384,6 +406,104 @@ def test_a_finished_archive_is_added_to_and_stays_until_the_new_one_is_whole(nam
 
 
 @pytest.mark.parametrize("name", ["a.warc.gz", "a.har"])
+def test_a_new_archive_that_was_killed_at_once_is_not_taken_for_the_finished_one(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    sink = opened(path)
+    sink.take(capture(0))
+    sink.close(ending())
+    sink = opened(path)
+    sink.begin()
+    sink.abort()
+    sink = opened(path, keep=True)
+    sink.go_on()
+    sink.take(capture(1))
+    sink.close(ending())
+    assert indexes(path) == [1]
+
+
+@pytest.mark.parametrize("name", ["a.warc.gz", "a.har"])
+def test_a_finished_archive_is_copied_whole_or_not_at_all(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / name
+    sink = opened(path)
+    for index in range(3):
+        sink.take(capture(index))
+    sink.close(ending())
+    whole = path.read_bytes()
+
+    def torn(source: str, target: str) -> None:
+        Path(target).write_bytes(whole[: len(whole) // 2])
+        raise OSError(28, "no space left on device")
+
+    sink = opened(path, keep=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copyfile", torn)
+        with pytest.raises(OSError, match="no space"):
+            sink.go_on()
+    sink.abort()
+    sink = opened(path, keep=True)
+    sink.go_on()
+    sink.close(ending())
+    assert indexes(path) == [0, 1, 2]
+    assert [each.name for each in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ["a.warc.gz", "a.har"])
+@pytest.mark.parametrize("nth", [1, 2])
+def test_nothing_is_stored_behind_what_is_torn(
+    name: str, nth: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / name
+    sink = opened(path)
+    sink.begin()
+    sink.take(capture(0))
+    left, write = [nth], PartFile.write
+
+    def torn(self: PartFile, data: bytes) -> None:
+        left[0] -= 1
+        write(self, data if left[0] else data[: len(data) // 2])
+        if not left[0]:
+            raise OSError(28, "no space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PartFile, "write", torn)
+        with pytest.raises(OSError, match="no space"):  # noqa: PT012
+            sink.take(capture(1))
+            sink.take(capture(2))
+    with pytest.raises(OSError, match="no space"):
+        sink.take(capture(3))
+    sink.close(ending(complete=False))
+    done = 2 if name.endswith("har") and nth == 2 else 1
+    if name.endswith("har"):
+        assert_har(json.loads((tmp_path / "a.har.part").read_bytes()))
+    else:
+        assert_checks(tmp_path / "a.warc.gz.part")
+    sink = opened(path, keep=True)
+    sink.go_on()
+    sink.take(capture(9))
+    sink.close(ending())
+    assert indexes(path) == [*range(done), 9]
+
+
+def test_an_archive_of_another_tool_is_added_to_and_nothing_cut(tmp_path: Path) -> None:
+    path = tmp_path / "a.warc.gz"
+    head = "WARC/1.0\r\nWARC-Type: {}\r\nWARC-Record-ID: <urn:x:1>\r\nWARC-Date: 2026-01-01T00:00:00Z\r\n"
+    head += "WARC-Target-URI: http://other/\r\nContent-Type: application/http\r\nContent-Length: {}\r\n\r\n"
+    for kind, block in (("request", "GET / HTTP/1.1\r\n\r\n"), ("response", "HTTP/1.1 200 OK\r\n\r\n")):
+        with path.open("ab") as file:
+            file.write(gzip.compress((head.format(kind, len(block)) + block + "\r\n\r\n").encode()))
+    sink = opened(path, keep=True)
+    sink.go_on()
+    sink.take(capture(0))
+    sink.close(ending())
+    assert_checks(path)
+    with path.open("rb") as file:
+        kinds = [record.rec_type for record in ArchiveIterator(file)]
+    assert kinds == ["request", "response", "response", "request"]
+
+
+@pytest.mark.parametrize("name", ["a.warc.gz", "a.har"])
 def test_an_interrupted_archive_is_valid(name: str, tmp_path: Path) -> None:
     path = tmp_path / name
     for takes in (0, 1):
@@ -401,10 +521,13 @@ def test_an_interrupted_archive_is_valid(name: str, tmp_path: Path) -> None:
 
 
 def test_two_archives_of_one_run_both_have_the_body(tmp_path: Path) -> None:
-    first, second = opened(tmp_path / "a.warc.gz"), opened(tmp_path / "b.warc.gz")
-    Recorders([first, second]).take(capture(0, b"the body"))
-    first.close(ending())
-    second.close(ending())
+    archives, sinks = Archives(), []
+    for name in ("a.warc.gz", "b.warc.gz"):
+        sinks.append(opened(tmp_path / name))
+        archives.add(PartFile(str(tmp_path / f"part of {name}")), sinks[-1])
+    archives.take(capture(0, b"the body"))
+    for sink in sinks:
+        sink.close(ending())
     for name in ("a.warc.gz", "b.warc.gz"):
         assert members(tmp_path / name)[1][1].endswith(b"\r\n\r\nthe body")
 
@@ -498,6 +621,7 @@ HAR: dict[str, Any] = {
 }
 """What HAR 1.2 requires, by section 3's tables."""
 HAR["log"]["creator"] = {"name": TEXT, "version": TEXT}
+POSTED = {"mimeType": TEXT, "text": TEXT}
 
 
 def violations(value: Any, shape: Any, where: str = "har") -> Iterator[str]:
@@ -521,6 +645,14 @@ def assert_har(document: Any) -> None:
     assert list(violations(document, HAR)) == []
     assert document["log"]["version"] == "1.2"
     for entry in document["log"]["entries"]:
+        content = entry["response"]["content"]
+        assert content.keys() <= {"size", "mimeType", "text", "encoding"}
+        assert content.keys() >= {"text"} or "encoding" not in content
+        assert isinstance(content.get("text", ""), str)
+        if "encoding" in content:
+            assert content["encoding"] == "base64"
+            assert len(b64decode(content["text"], validate=True)) == content["size"]
+        assert list(violations(entry["request"].get("postData", {"mimeType": "", "text": ""}), POSTED)) == []
         datetime.fromisoformat(entry["startedDateTime"])
         for name in ("send", "wait", "receive"):
             assert entry["timings"][name] >= 0
@@ -557,6 +689,71 @@ def requests_text(entry: dict[str, Any]) -> str:
     return f"GET {path} HTTP/1.1\r\n" + "".join(lines) + "\r\n"
 
 
+FORM = [{"name": "a", "value": "1"}, {"name": "b", "value": " "}, {"name": "c", "value": ""}]
+BODIES = {
+    "/text": (HEAD + b"\r\nplain \xc3\xa9", "plain é"),
+    "/latin": (b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=latin-1\r\n\r\n<p>\xe9", "<p>é"),
+    "/json": (b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{"a": [1]}', '{"a": [1]}'),
+    "/gzip": (WIRE["/gzip"], "hello" * 100),
+    "/chunked": (WIRE["/chunked"], "abc"),
+    "/none": (WIRE["/none"], ""),
+    "/binary": (b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\n\r\n\x89PNG\0abc", b"\x89PNG\0abc"),
+    "/lie": (HEAD + b"\r\n\xff\xfe\xfd", b"\xff\xfe\xfd"),
+    "/cut": (HEAD + b"Content-Length: 10\r\n\r\nabc", None),
+    "/hop": (b"HTTP/1.1 302 Found\r\nLocation: /text\r\nContent-Length: 4\r\n\r\nmove", None),
+    "/nothing": (b"", None),
+}
+
+
+@pytest.mark.parametrize("asked_for", [True, False])
+async def test_a_har_has_the_bodies_where_they_are_asked_for(tmp_path: Path, asked_for: bool) -> None:
+    await archived(tmp_path / "a.har", lambda path: BODIES[path][0], list(BODIES), body=asked_for)
+    document = json.loads((tmp_path / "a.har").read_bytes())
+    assert_har(document)
+    found: dict[str, Any] = {}
+    for entry in document["log"]["entries"]:
+        content = entry["response"]["content"]
+        text = content.get("text")
+        found["/" + entry["request"]["url"].split("/", 3)[3]] = b64decode(text) if "encoding" in content else text
+    assert found == {path: body if asked_for else None for path, (_, body) in BODIES.items()}
+
+
+async def test_bodies_of_a_har_are_not_all_held_in_memory(tmp_path: Path) -> None:
+    answer = HEAD + b"\r\n" + b"x" * 1_000_000
+    sink = opened(tmp_path / "a.har")
+    async with site(lambda _: answer, []) as port:
+        tracemalloc.start()
+        urls = [f"http://127.0.0.1:{port}/{number}" for number in range(40)]
+        async with stream(urls, Options(recorder=sink, body=True, concurrency=2)) as results:
+            async for batch in results.batches():
+                assert all(result.ok for result in batch)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    sink.close(ending())
+    assert (tmp_path / "a.har").stat().st_size > 40e6
+    assert peak < 20e6
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "posted"),
+    [
+        ("application/json", b'{"a": "\xc3\xa9"}', {"text": '{"a": "é"}'}),
+        ("application/x-www-form-urlencoded; charset=UTF-8", b"a=1&b=%20&c", {"text": "a=1&b=%20&c", "params": FORM}),
+        ("image/png", b"\x89PNG", {"text": "iVBORw==", "_encoding": "base64"}),
+    ],
+)
+def test_what_was_sent_is_in_the_entry(tmp_path: Path, kind: str, body: bytes, posted: dict[str, Any]) -> None:
+    sink = opened(tmp_path / "a.har")
+    head = f"POST /0 HTTP/1.1\r\nHost: h\r\ncontent-type: {kind}\r\n\r\n".encode()
+    sink.take(capture(method="POST", request=head + body))
+    sink.close(ending())
+    document = json.loads((tmp_path / "a.har").read_bytes())
+    assert_har(document)
+    (entry,) = document["log"]["entries"]
+    assert entry["request"]["postData"] == {"mimeType": kind, **posted}
+    assert entry["request"]["bodySize"] == len(body)
+
+
 def test_phases_and_faults_of_a_capture_are_in_its_entry(tmp_path: Path) -> None:
     sink = opened(tmp_path / "a.har")
     timings = Timings(dns=0.1, connect=None, send=0.0, wait=0.2, receive=0.1)
@@ -575,10 +772,8 @@ def test_phases_and_faults_of_a_capture_are_in_its_entry(tmp_path: Path) -> None
 def test_a_digest_is_of_what_the_record_holds(tmp_path: Path) -> None:
     sink = opened(tmp_path / "a.warc.gz")
     body = b"z" * 3_000_000
-    sink.take(capture(0, body, response=(HEAD + b"\r\n", len(body), iter([body[:1], body[1:]]))))
+    sink.take(capture(0, body, response=(HEAD + b"\r\n", len(body), [body[:1], body[1:]])))
     sink.close(ending())
-    from base64 import b32encode
-
     fields, block = members(tmp_path / "a.warc.gz")[1]
     assert fields["WARC-Payload-Digest"] == "sha1:" + b32encode(hashlib.sha1(body).digest()).decode()
     assert block.endswith(body)

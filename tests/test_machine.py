@@ -193,10 +193,15 @@ def can_inject() -> bool:
 CALLS = "write,pwrite64,fsync,fdatasync,rename,renameat,renameat2,openat,ftruncate"
 
 
+PART = ".part"
+
+
 def traced(folder: Path, words: list[str], log: Path, inject: str | None) -> subprocess.CompletedProcess[bytes]:
     """The command under strace, which looks at its outputs alone; one of its calls may fail."""
     names = [f"out{suffix}{more}" for suffix in (".jsonl", ".json") for more in ("", ".part", ".part.journal")]
-    names += [f"out{suffix}.part.state{new}" for suffix in (".jsonl", ".json") for new in ("", ".new")]
+    names += [f"out{suffix}.part.state{new}" for suffix in (".jsonl", ".json", ".warc.gz") for new in ("", ".new")]
+    names += ["out.warc.gz", "out.warc.gz.part", "out.warc.gz.part.journal", "out.cdxj", "out.cdxj.part"]
+    names += [f"out-{number:05}.warc.gz{part}" for number in range(12) for part in ("", PART)]
     paths = [word for name in names for word in ("-P", str(folder / name))]
     how = ["-e", f"inject={inject}"] if inject else []
     trace = ["strace", "-f", "-qq", "-o", str(log), *paths, "-e", f"trace={CALLS}", *how]

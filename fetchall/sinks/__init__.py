@@ -124,13 +124,19 @@ def make(
     journal: Reader | None = None,
     csv_safe: bool = False,
     choice: Choice | None = None,
+    max_size: int = 0,
+    cdx: bool = False,
 ) -> Sink:
-    """A sink of a form over an outlet; rows whose turn has not come are read from the journal, where there is one."""
+    """
+    A sink of a form over an outlet; rows whose turn has not come are read from the journal, where there is one.
+
+    `max_size` splits a WARC into files of so many bytes, `cdx` indexes it.
+    """
     if form == "json" or form.startswith("jsonl"):
         return _lines(form, outlet, ordered, journal, choice)
     if form in ("warc", "har"):
         assert isinstance(outlet, PartFile)
-        return _archive(form, outlet)
+        return _archive(form, outlet, max_size, cdx)
     sink = _table(form, outlet, columns, csv_safe)
     if choice is not None:
         from fetchall.sinks.chosen import Chosen
@@ -175,14 +181,16 @@ def _table(form: str, outlet: Outlet, columns: Columns, csv_safe: bool) -> Sink:
     return Database(outlet, columns)
 
 
-def _archive(form: str, file: PartFile) -> Sink:
-    if form == "warc":
-        from fetchall.sinks.warc import Warc
+def _archive(form: str, file: PartFile, max_size: int, cdx: bool) -> Sink:
+    if form == "har":
+        from fetchall.sinks.har import Har
 
-        return Warc(file)
-    from fetchall.sinks.har import Har
+        return Har(file)
+    from fetchall.sinks import cdxj, onefile, volumes
+    from fetchall.sinks.warc import Warc
 
-    return Har(file)
+    index = cdxj.Index(cdxj.path_of(file.path)) if cdx else None
+    return Warc(volumes.Numbered(file, max_size) if max_size else onefile.OneFile(file), index)
 
 
 def read_rows(name: str) -> Iterator[tuple[int, bytes]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import zlib
+from collections.abc import Iterator
 from typing import IO, Any, Protocol
 
 from fetchall.errors import MissingExtra
@@ -60,23 +61,26 @@ def gzip_compressor() -> Compressor:
     return compressor
 
 
-def whole_members(file: IO[bytes]) -> int:
-    """Bytes of the gzip members that are whole, at the beginning of a file; raises OSError."""
-    place = end = 0
+def whole_members(file: IO[bytes]) -> Iterator[tuple[int, int, bytes]]:
+    """Start, end and the first bytes (a MiB or two of them) of each gzip member up to one that is not whole."""
+    start = place = 0
     undo = zlib.decompressobj(wbits=_GZIP_WINDOW)
+    beginning = b""
     while block := file.read(_BLOCK):
         place += len(block)
         while block:
             try:
-                undo.decompress(block, _BLOCK)
+                data = undo.decompress(block, _BLOCK)
             except zlib.error:
-                return end
+                return
+            if len(beginning) < _BLOCK:
+                beginning += data
             block = undo.unconsumed_tail
             if undo.eof:
                 block = undo.unused_data
-                end = place - len(block)
+                yield start, place - len(block), beginning
+                start, beginning = place - len(block), b""
                 undo = zlib.decompressobj(wbits=_GZIP_WINDOW)
-    return end
 
 
 def zstd_compressor() -> Compressor:

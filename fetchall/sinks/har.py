@@ -7,12 +7,15 @@ stored.
 
 from __future__ import annotations
 
+import os
+from base64 import b64encode
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from fetchall import __version__
+from fetchall.body_form import media_type, text_of
 from fetchall.captures import Capture
-from fetchall.rows import dumps, loads
+from fetchall.rows import dumps, loads, look_for_memory
 from fetchall.sinks import Ending
 from fetchall.sinks.archive import Archive, reopen
 from fetchall.sinks.flat import time_text
@@ -32,17 +35,51 @@ class Har(Archive):
     def __init__(self, file: PartFile) -> None:
         self._file = file
         self._begun = self._more = False
+        self._sound = 0
+        """Bytes of whole entries."""
 
-    def take(self, capture: Capture) -> None:
+    @property
+    def exists(self) -> bool:
         """See `Archive`."""
+        return self._file.finished()
+
+    @property
+    def named(self) -> list[str]:
+        """See `Archive`."""
+        return [self._file.path]
+
+    def check(self) -> None:
+        """See `Archive`: any is gone on with."""
+
+    def begin(self) -> None:
+        """See `Archive`."""
+        self._file.rewind()
+        self._begin()
+
+    def store(self, capture: Capture) -> None:
+        """See `Archive`."""
+        look_for_memory(capture.body)
         line = dumps(entry(capture))
         self._begin()
+        self._sound = os.lseek(self._file.descriptor, 0, os.SEEK_CUR)
         self._file.write((b"," if self._more else b"") + line + b"\n")
         self._more = True
+
+    def take_back(self) -> None:
+        """See `Archive`."""
+        self._file.rewind(self._sound)
 
     def go_on(self) -> None:
         """See `Archive`: whole entries stay."""
         reopen(self._file)
+        self._keep_entries()
+        self._begin()
+
+    def sync(self) -> None:
+        """See `Archive`."""
+        os.fsync(self._file.descriptor)
+
+    def _keep_entries(self) -> None:
         with open(self._file.part, "rb") as file:
             head = file.readline()
             if not (head.startswith(_BEGINNING) and head.endswith(b"[\n")):
@@ -67,6 +104,9 @@ class Har(Archive):
         """See `Sink`."""
         self._file.abort()
 
+    def drop(self) -> None:
+        """See `Archive`: there is nothing else."""
+
     def _begin(self) -> None:
         if not self._begun:
             self._begun = True
@@ -85,7 +125,7 @@ def entry(capture: Capture) -> dict[str, Any]:
         "timings": _timings(capture),
         "_index": capture.index,
     }
-    if answer.remote_ip is not None:
+    if answer.remote_ip is not None and not capture.proxied:
         found["serverIPAddress"] = answer.remote_ip
     if answer.fault is not None:
         found["_error"] = f"{answer.fault.type}: {answer.fault.message}"
@@ -101,17 +141,42 @@ def _request(capture: Capture) -> dict[str, Any]:
         "httpVersion": "HTTP/1.1",
         "cookies": [],
         "headers": headers,
-        "queryString": [
-            {"name": name, "value": value}
-            for name, value in parse_qsl(urlsplit(capture.url).query, keep_blank_values=True)
-        ],
+        "queryString": _pairs(urlsplit(capture.url).query),
         "headersSize": len(head) + 4 if head else _NONE,
         "bodySize": len(body),
     }
     if body:
-        kind = next((each["value"] for each in headers if each["name"].lower() == "content-type"), "")
-        found["postData"] = {"mimeType": kind, "params": [], "text": body.decode("utf-8", "replace")}
+        found["postData"] = _posted(body, next((each["value"] for each in headers if _is_type(each)), ""))
     return found
+
+
+def _posted(body: bytes, kind: str) -> dict[str, Any]:
+    """Text as it was sent, and the parameters of a form beside it, as browsers do; what is no text is base64."""
+    found: dict[str, Any] = {"mimeType": kind}
+    try:
+        found["text"] = body.decode()
+    except UnicodeDecodeError:
+        return found | {"text": b64encode(body).decode(), "_encoding": "base64"}
+    if media_type(kind)[0] == "application/x-www-form-urlencoded":
+        found["params"] = _pairs(found["text"])
+    return found
+
+
+def _content(capture: Capture) -> dict[str, Any]:
+    answer = capture.answer
+    found: dict[str, Any] = {"size": answer.size or 0, "mimeType": answer.content_type or "x-unknown"}
+    if capture.body is not None:
+        text = text_of(capture.body, answer.content_type)
+        found |= {"text": b64encode(capture.body).decode(), "encoding": "base64"} if text is None else {"text": text}
+    return found
+
+
+def _pairs(query: str) -> list[dict[str, str]]:
+    return [{"name": name, "value": value} for name, value in parse_qsl(query, keep_blank_values=True)]
+
+
+def _is_type(header: dict[str, str]) -> bool:
+    return header["name"].lower() == "content-type"
 
 
 def _response(capture: Capture) -> dict[str, Any]:
@@ -126,7 +191,7 @@ def _response(capture: Capture) -> dict[str, Any]:
         "httpVersion": f"HTTP/{answer.http_version}" if answer.http_version else "unknown",
         "cookies": [],
         "headers": headers,
-        "content": {"size": answer.size or 0, "mimeType": answer.content_type or "x-unknown"},
+        "content": _content(capture),
         "redirectURL": location,
         "headersSize": len(head) or _NONE,
         "bodySize": _NONE if answer.wire_size is None else answer.wire_size,

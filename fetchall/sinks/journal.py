@@ -85,8 +85,8 @@ class Journal:
         """Bytes of whole lines, handed to the system."""
         self.checksum = 0
         """CRC-32 of these."""
-        self.before: list[int] = []
-        """Descriptors of files that have what belongs to the rows: archives."""
+        self.before: list[Callable[[], None]] = []
+        """See through to the disk what belongs to the rows: archives."""
 
     def __repr__(self) -> str:
         return f"<Journal {self.size} bytes>"
@@ -137,8 +137,8 @@ class Journal:
 
     def sync(self) -> None:
         """See everything through to the disk, what rows speak of before the rows; safe in any thread."""
-        for descriptor in self.before:
-            os.fsync(descriptor)
+        for sync in self.before:
+            sync()
         os.fsync(self._file.descriptor)
 
     def lines(self) -> Iterator[tuple[int, int, bytes]]:

@@ -58,7 +58,11 @@ class Memory:
     @property
     def body(self) -> bytes | None:
         """The whole body; None where not asked for."""
-        return b"".join(self._chunks) if self._chunks is not None else None
+        if self._chunks is None:
+            return None
+        # Who asks again gets the same bytes, not another copy.
+        self._chunks = [b"".join(self._chunks)]
+        return self._chunks[0]
 
 
 class Tally:

@@ -183,6 +183,8 @@ class Fetcher:
         if proxy is not None:
             session = self._proxied
             headers, extra = _through(proxy, call)
+            if call.record is not None:
+                call.record.through_proxy(tunnel=call.target.origin.scheme == "https")
         if call.body is not None:
             extra["data"] = call.body
         return session.request(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
 from fetchall.wire.connection import Protocol
@@ -34,14 +34,21 @@ class Record:
         self._file: IO[bytes] | None = None
         self.whole = False
         """The answer came to its end."""
+        self.proxied = False
+        """It went through a proxy, whose address is the only one known."""
+        self._for_proxy: bytes | None = None
 
     def __repr__(self) -> str:
         return f"<Record {sum(map(len, self._sent))} bytes sent, {len(self._start)} of the answer in memory>"
 
+    def through_proxy(self, *, tunnel: bool) -> None:
+        """It goes through a proxy; without a tunnel the head has a line for that, which is no part of the request."""
+        self.proxied = True
+        self._for_proxy = None if tunnel else b"proxy-authorization"
+
     def restart(self) -> None:
         """The request is sent anew on another connection."""
         self.close()
-        self._sent, self._start = [], bytearray()
 
     def sent(self, data: bytes) -> None:
         """These bytes were handed to the system."""
@@ -57,7 +64,8 @@ class Record:
         self._file.write(data)
 
     def close(self) -> None:
-        """Drop what is on the disk."""
+        """Drop what was noted: who still refers to this need not hold that."""
+        self._sent, self._start = [], bytearray()
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -67,8 +75,8 @@ class Record:
         """What was sent, without secrets."""
         return self._masked(b"".join(self._sent))
 
-    def response(self) -> tuple[bytes, int, Iterator[bytes]] | None:
-        """The answer's head without secrets, the size of what follows, and that in pieces; None: no whole head came."""
+    def response(self) -> tuple[bytes, int, Iterable[bytes]] | None:
+        """The answer's head without secrets, the size of what follows, and that; None: no whole head came."""
         start = 0
         while _INTERIM.match(self._start, start) and (end := _HEAD_END.search(self._start, start)):
             start = end.end()
@@ -78,15 +86,7 @@ class Record:
         head = self._masked(bytes(self._start[start : end.end()]))
         rest = bytes(self._start[end.end() :])
         size = len(rest) + (self._file.tell() if self._file is not None else 0)
-        return head, size, self._pieces(rest)
-
-    def _pieces(self, rest: bytes) -> Iterator[bytes]:
-        if rest:
-            yield rest
-        if self._file is not None:
-            self._file.seek(0)
-            while block := self._file.read(_BLOCK):
-                yield block
+        return head, size, _Pieces(rest, self._file)
 
     def _masked(self, data: bytes) -> bytes:
         end = _HEAD_END.search(data)
@@ -98,12 +98,32 @@ class Record:
             if hidden and line[:1] in (b" ", b"\t"):
                 continue  # a folded value goes on
             name, colon, _ = line.partition(b":")
-            hidden = bool(colon) and bool(lines) and name.strip().lower() in self._secret
+            lower = name.strip().lower()
+            if lower == self._for_proxy:
+                hidden = True
+                continue
+            hidden = bool(colon) and bool(lines) and lower in self._secret
             lines.append(name + b": ***" + (b"\r" if line.endswith(b"\r") else b"") if hidden else line)
         masked = b"\n".join(lines)
         if hidden:
             masked = masked.removesuffix(b"\r")
         return masked + data[end.start() :]
+
+
+class _Pieces:
+    """What follows a head, in pieces, from the beginning however often it is gone through."""
+
+    def __init__(self, first: bytes, file: IO[bytes] | None) -> None:
+        self._first = first
+        self._file = file
+
+    def __iter__(self) -> Iterator[bytes]:
+        if self._first:
+            yield self._first
+        if self._file is not None:
+            self._file.seek(0)
+            while block := self._file.read(_BLOCK):
+                yield block
 
 
 class Tap:
