@@ -43,6 +43,7 @@ class Leftover:
     def past(self) -> Past | None:
         """What there is to go on from; None: nothing. Raises `ResumeError` where it must not be gone on with."""
         first = self.parts[0]
+        self.archives.check()
         known = state.load(first.path + STATE)
         if first.existed or (known is not None and self.existed and not self.is_part):
             return self._of_part(first, known)

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 import trustme
@@ -432,13 +432,13 @@ def test_a_finished_archive_is_copied_whole_or_not_at_all(
     sink.close(ending())
     whole = path.read_bytes()
 
-    def torn(source: str, target: str) -> None:
-        Path(target).write_bytes(whole[: len(whole) // 2])
+    def torn(source: IO[bytes], target: IO[bytes], _: int) -> None:
+        target.write(whole[: len(whole) // 2])
         raise OSError(28, "no space left on device")
 
     sink = opened(path, keep=True)
     with monkeypatch.context() as patch:
-        patch.setattr(shutil, "copyfile", torn)
+        patch.setattr(shutil, "copyfileobj", torn)
         with pytest.raises(OSError, match="no space"):
             sink.go_on()
     sink.abort()
