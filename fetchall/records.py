@@ -113,6 +113,8 @@ class Request:
     input: dict[str, Any] | None = None
     """Further columns of the input, passed through to the row."""
     fault: Fault | None = None
+    output: str | None = None
+    """What the file of its body is to be called, below the folder of bodies; None: as the options say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from fetchall.adapt import Tuner
 from fetchall.bodies import Bodies
 from fetchall.captures import archive
+from fetchall.continuing import Continuing
 from fetchall.dedupe import Duplicates, key_of
 from fetchall.gate import Bound, Gate, Visit
 from fetchall.hearing import THROTTLES, is_good, signal_of
@@ -52,6 +53,7 @@ class Run:
         room: Callable[[], bool],
     ) -> None:
         self._bodies = Bodies(options)
+        self._cut_off = Continuing(options)
         self._options = options
         self._session = session
         self._fetcher: Fetcher = session.open()
@@ -116,6 +118,7 @@ class Run:
             if timer is not None:
                 timer.cancel()
             await self._session.close()
+            self._cut_off.close()
             self._bodies.close()
             if self._duplicates is not None:
                 self._duplicates.close()
@@ -177,7 +180,7 @@ class Run:
             self._session.keep_cookies(journey.target, answer)
         except (asyncio.CancelledError, MemoryError):
             self._schedule.done(journey.origin, self._clock.now())
-            self._bodies.drop(journey)
+            self._cut_off.let_go(journey)
             raise
         except Exception as error:
             answer = Answer(fault=Fault(ErrorType.INTERNAL, f"{type(error).__name__}: {error}", retryable=False))
@@ -189,10 +192,8 @@ class Run:
         journey.spent += now - started
         journey.wire_time += now - started
         journey.answered_at = now
-        if answer.fault is not None:
-            self._bodies.drop(journey)
-            if self._bodies.lost is not None:
-                raise self._bodies.lost
+        anew = self._cut_off.after_hop(journey, answer)
+        self._bodies.check()
         if answer.fault is not None and (at := self._excused(journey, answer.fault, stops, now)) is not None:
             self._schedule.done(journey.origin, now)
             journey.unbegin()
@@ -202,7 +203,7 @@ class Run:
         if self._tuner is not None:
             self._learn(self._tuner, answer, now, started)
         self._schedule.done(journey.origin, now, signal_of(answer, time.time()))
-        self._decide(journey, answer, now)
+        self._decide(journey, answer, now, anew)
 
     def _excused(self, journey: Journey, fault: Fault, stops: int, now: float) -> float | None:
         """When to send again what failed for no fault of the network's, so that it is no attempt; None: it is one."""
@@ -228,23 +229,32 @@ class Run:
     def _call(self, journey: Journey, task: asyncio.Task[None]) -> Call:
         options = self._options
         budget = max(options.timeout - journey.spent, 0.001) if options.timeout else 0.0
-        journey.keeper = self._bodies.keeper(journey)
+        self._cut_off.drop(journey)
+        journey.keeper = self._bodies.keeper()
         journey.record = self._session.record(journey.request) if options.recorder is not None else None
         has_body = journey.body is not None or journey.payload is None
+        head = self._session.head(journey.target, journey.secrets, journey.request, body=has_body)
+        head, part = self._cut_off.asking(journey, head)
         return Call(
             task=task,
             target=journey.target,
             method=journey.method,
-            headers=self._session.head(journey.target, journey.secrets, journey.request, body=has_body),
+            headers=head,
             body=journey.body,
             keeper=journey.keeper,
+            part=part,
             budget=budget,
             record=journey.record,
             follow=options.location,
         )
 
-    def _decide(self, journey: Journey, answer: Answer, now: float) -> None:
+    def _decide(self, journey: Journey, answer: Answer, now: float, anew: bool) -> None:
         fault = answer.fault
+        if anew:
+            journey.last = answer, fault
+            journey.due_at = now
+            self._schedule.again(journey, now)
+            return
         if fault is None and answer.status in REDIRECTS and self._options.location:
             location = answer.header(b"location")
             if location:
@@ -299,7 +309,7 @@ class Run:
             redirects=len(journey.history),
         ):
             return False
-        self._bodies.drop(journey)
+        self._cut_off.drop(journey)
         journey.last = answer, fault
         journey.under_way = False
         journey.origin = journey.home.origin
@@ -309,6 +319,7 @@ class Run:
 
     def _finish(self, journey: Journey, answer: Answer, fault: Fault | None) -> None:
         result = result_of(journey, answer, fault, self._options, self._accepted)
+        self._cut_off.settle(journey)
         self._give(journey, self._bodies.settle(journey, result))
 
     def _give(self, journey: Journey, result: Result) -> None:
