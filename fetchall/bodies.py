@@ -12,14 +12,16 @@ from contextlib import suppress
 from dataclasses import replace
 
 from fetchall.body_form import media_type
+from fetchall.continuing import Continuing
 from fetchall.errors import SinkError
 from fetchall.folder import Folder
 from fetchall.journey import Journey
-from fetchall.naming import Facts
+from fetchall.naming import Facts, parts
 from fetchall.options import Options
 from fetchall.placing import Placing
 from fetchall.records import ErrorType, Fault, Result
 from fetchall.rows import Columns, fields
+from fetchall.shards import Shards
 from fetchall.sinks.outlet import reason, write_all
 from fetchall.wire.body import Memory
 from fetchall.wire.failures import NotKept
@@ -86,6 +88,10 @@ class Bodies:
         self._digest = options.sha256 or options.body
         self._column = options.checksum_column
         self._choice = options.choice
+        self.cut_off = Continuing(options)
+        self._shards: Shards | None = None
+        self._owned: Shards | None = None
+        """The same, where nobody else sees to its end."""
         self._lost: OSError | None = None
         """The folder takes nothing more."""
         self._folder: Folder | None = None
@@ -95,9 +101,14 @@ class Bodies:
             except OSError as error:
                 raise SinkError(f"--bodies {options.bodies}: {reason(error)}") from error
             self._placing = Placing(self._folder, options)
+            if options.tar_shards:
+                self._shards = options.shards or self._own_shards(options.bodies, options)
 
-    def close(self) -> None:
-        """Let go of the folder."""
+    def close(self, *, complete: bool) -> None:
+        """Let go of the folder; whether the run came to the end of its list."""
+        self.cut_off.close()
+        if self._owned is not None:
+            self._owned.end(complete=complete)
         if self._folder is not None:
             self._folder.close()
 
@@ -116,6 +127,7 @@ class Bodies:
 
         Saved are whole bodies of ok answers that are chosen. Raises OSError where no further body can be stored.
         """
+        self.cut_off.settle(journey, whole=result.error_type is None)
         keeper = journey.keeper
         if keeper is None:
             return result
@@ -135,7 +147,7 @@ class Bodies:
             journey.request.input,
         )
         try:
-            return replace(result, file=self._save(keeper, facts, journey.request.output))
+            return self._save(keeper, result, facts)
         except OSError as error:
             refused = self.refused(error)
             self.check()
@@ -155,15 +167,25 @@ class Bodies:
         if self._lost is not None:
             raise self._lost
 
-    def _save(self, keeper: Saved, facts: Facts, wish: str | None) -> str:
+    def _save(self, keeper: Saved, result: Result, facts: Facts) -> Result:
         assert self._folder is not None
         name = keeper.finish()
         try:
-            return self._placing.place(name, keeper.size, facts, wish)
+            if self._shards is None:
+                return replace(result, file=self._placing.place(name, keeper.size, facts, result.request.output))
+            with self._folder.reading(name) as descriptor:
+                result = self._shards.add(descriptor, keeper.size, parts("{ext}", facts)[0], result)
+            self._folder.remove(name)
         except BaseException:
             with suppress(OSError):
                 self._folder.remove(name)
             raise
+        return result
+
+    def _own_shards(self, folder: str, options: Options) -> Shards:
+        shards = self._owned = Shards(folder, options.tar_shards, Columns.of(options))
+        shards.begin()
+        return shards
 
     def _mismatch(self, journey: Journey, keeper: Memory) -> Fault | None:
         given = str((journey.request.input or {}).get(self._column or "") or "").strip().lower()

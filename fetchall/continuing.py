@@ -81,9 +81,9 @@ class Continuing:
         self._forget(journey)
         self.drop(journey)
 
-    def settle(self, journey: Journey) -> None:
-        """The journey is over: what it keeps is its keeper's."""
-        if journey.part is not None and not journey.part.resumed:
+    def settle(self, journey: Journey, *, whole: bool) -> None:
+        """The journey is over: nothing waits for it any more, and only a whole body is of use."""
+        if journey.part is not None and not (whole and journey.part.resumed):
             self._forget(journey)
 
     def _keep_beginning(self, journey: Journey, answer: Answer) -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import count
 
 from fetchall.sinks.outlet import lock
@@ -76,6 +77,15 @@ class Folder:
                     return descriptor
             os.close(descriptor)
         return -1
+
+    @contextmanager
+    def reading(self, name: str) -> Iterator[int]:
+        """A descriptor from which a begun file is read; raises OSError."""
+        descriptor = os.open(name, os.O_RDONLY | _NO_FOLLOW | _CLOSE, dir_fd=self._descriptor)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
 
     def remove(self, name: str) -> None:
         """A begun file is not wanted."""

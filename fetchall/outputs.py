@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
 from fetchall import sinks, state
-from fetchall.captures import Recorder
 from fetchall.errors import ResumeError, SinkError
 from fetchall.listing import Listing
 from fetchall.options import Options, Reporting
@@ -22,10 +21,11 @@ from fetchall.person import Person, columns_of, stdout_form, wants_color
 from fetchall.preflight import STDOUT
 from fetchall.resume import Past
 from fetchall.rows import Columns, keys
+from fetchall.shards import Saved, Shards, saved_by
 from fetchall.sinks import Sink, form_of, make
 from fetchall.sinks.archive import Archive, Recorders
 from fetchall.sinks.chosen import Chosen
-from fetchall.sinks.journal import JOURNAL, Beside, Journal, index_of
+from fetchall.sinks.journal import JOURNAL, Beside, Journal, index_of, lines_of
 from fetchall.sinks.outlet import PART, PartFile, StandardStream, reason
 from fetchall.sinks.readable import Readable
 from fetchall.state import STATE, State
@@ -63,9 +63,11 @@ class Outputs:
         self.stream: StandardStream | None = None
         self.journal: Journal | None = None
         self.state: State | None = None
+        self._saved: Saved | None = None
         self._files = [path for path in reporting.output if path != STDOUT]
         try:
             self._claim_files()
+            self._account_for_bodies(options)
             self._open_stdout(reporting, person, on_room)
         except BaseException:
             self.withdraw()
@@ -98,6 +100,8 @@ class Outputs:
         """Make the files what the run begins with, and write the state; raises OSError."""
         if self.journal is None:
             return
+        if self._saved is not None:
+            self._saved.begin(past.keeps if past is not None else None)
         for part in self._parts[self._own_journal :]:
             if part not in self._archives:
                 part.rewind()
@@ -118,10 +122,10 @@ class Outputs:
             self._take_over(past)
         past.forget()
 
-    @property
-    def recorder(self) -> Recorder | None:
-        """Who takes what goes over the wire; None: nobody."""
-        return Recorders(list(self._archives.values())) if self._archives else None
+    def attached(self, options: Options) -> Options:
+        """The options of the run whose traffic is archived, and whose bodies may be samples of shards."""
+        recorder = Recorders(list(self._archives.values())) if self._archives else None
+        return replace(options, recorder=recorder, shards=self._saved if isinstance(self._saved, Shards) else None)
 
     def save(self) -> None:
         """Write the state; raises OSError."""
@@ -137,7 +141,7 @@ class Outputs:
     @property
     def closing(self) -> list[Sink]:
         """The sinks as they end: the journal after the files that are made from it, stdout and its reader last."""
-        files = len(self._parts) - self._own_journal
+        files = len(self._parts) - self._own_journal + (self._saved is not None)
         first = [] if self.journal is None else [*self.sinks[1 : 1 + files], self.journal]
         return [*first, *self.sinks[len(first) :]]
 
@@ -215,9 +219,15 @@ class Outputs:
             self.sinks.append(sink)
             if isinstance(sink, Archive):
                 self._archives[part] = sink
-                self.journal.before.append(part.descriptor)
+                self.journal.before.append(part.sync)
             else:
                 self.rebuilt.append(sink)
+
+    def _account_for_bodies(self, options: Options) -> None:
+        if self.journal is not None and (saved := saved_by(options, self.columns, self.journal.sync)) is not None:
+            self._saved = saved
+            self.sinks.insert(1, saved)
+            self.journal.before.append(saved.sync)
 
     def _past_of_part(self, first: PartFile, known: State | None, options: Options) -> Past | None:
         size = os.path.getsize(self._journal_path) if self._own_journal or self._journal_existed else 0
@@ -232,9 +242,8 @@ class Outputs:
         known.check(self._form, options, first.part)
         known.started_from = "nothing"
         path = self._journal_path
-        return Past(
-            first.part, lambda: _lines(path), known, drop=self._reporting.retry_failed, journal=self._journal_path
-        )
+        drop, holds = self._reporting.retry_failed, self._saved.holds if self._saved is not None else None
+        return Past(first.part, lambda: lines_of(path), known, drop=drop, journal=path, holds=holds)
 
     def _past_of_finished(self, first: PartFile, known: State | None, options: Options) -> Past:
         if known is not None:
@@ -288,11 +297,3 @@ class Outputs:
             sink = self._make(form, outlet, journal=self.journal)
             self.sinks.append(sink)
             self.rebuilt.append(sink)
-
-
-def _lines(path: str) -> Iterator[tuple[int, bytes]]:
-    place = 0
-    with open(path, "rb", buffering=1024 * 1024) as file:
-        for line in file:
-            yield place, line
-            place += len(line)

@@ -208,7 +208,7 @@ class _Command:
         self._started = time.monotonic()
         replay = self._replay(report)
         try:
-            async with Stream(feed, replace(self._options, recorder=self._outputs.recorder)) as self._stream:
+            async with Stream(feed, self._outputs.attached(self._options)) as self._stream:
                 async for batch in self._stream.batches():
                     report.add(batch)
                     if report.full:

@@ -14,7 +14,6 @@ from collections.abc import Awaitable, Callable
 from fetchall.adapt import Tuner
 from fetchall.bodies import Bodies
 from fetchall.captures import archive
-from fetchall.continuing import Continuing
 from fetchall.dedupe import Duplicates, key_of
 from fetchall.gate import Bound, Gate, Visit
 from fetchall.hearing import THROTTLES, is_good, signal_of
@@ -53,7 +52,6 @@ class Run:
         room: Callable[[], bool],
     ) -> None:
         self._bodies = Bodies(options)
-        self._cut_off = Continuing(options)
         self._options = options
         self._session = session
         self._fetcher: Fetcher = session.open()
@@ -111,15 +109,16 @@ class Run:
         if self._options.max_run_time:
             timer = self._clock.call_at(self._clock.now() + self._options.max_run_time, self._time_is_up)
         self._heart.start()
+        complete = False
         try:
             await self._pool.run()
+            complete = not self._pool.stopped
         finally:
             self._heart.stop()
             if timer is not None:
                 timer.cancel()
             await self._session.close()
-            self._cut_off.close()
-            self._bodies.close()
+            self._bodies.close(complete=complete)
             if self._duplicates is not None:
                 self._duplicates.close()
 
@@ -180,7 +179,7 @@ class Run:
             self._session.keep_cookies(journey.target, answer)
         except (asyncio.CancelledError, MemoryError):
             self._schedule.done(journey.origin, self._clock.now())
-            self._cut_off.let_go(journey)
+            self._bodies.cut_off.let_go(journey)
             raise
         except Exception as error:
             answer = Answer(fault=Fault(ErrorType.INTERNAL, f"{type(error).__name__}: {error}", retryable=False))
@@ -192,7 +191,7 @@ class Run:
         journey.spent += now - started
         journey.wire_time += now - started
         journey.answered_at = now
-        anew = self._cut_off.after_hop(journey, answer)
+        anew = self._bodies.cut_off.after_hop(journey, answer)
         self._bodies.check()
         if answer.fault is not None and (at := self._excused(journey, answer.fault, stops, now)) is not None:
             self._schedule.done(journey.origin, now)
@@ -229,12 +228,12 @@ class Run:
     def _call(self, journey: Journey, task: asyncio.Task[None]) -> Call:
         options = self._options
         budget = max(options.timeout - journey.spent, 0.001) if options.timeout else 0.0
-        self._cut_off.drop(journey)
+        self._bodies.cut_off.drop(journey)
         journey.keeper = self._bodies.keeper()
         journey.record = self._session.record(journey.request) if options.recorder is not None else None
         has_body = journey.body is not None or journey.payload is None
         head = self._session.head(journey.target, journey.secrets, journey.request, body=has_body)
-        head, part = self._cut_off.asking(journey, head)
+        head, part = self._bodies.cut_off.asking(journey, head)
         return Call(
             task=task,
             target=journey.target,
@@ -309,7 +308,7 @@ class Run:
             redirects=len(journey.history),
         ):
             return False
-        self._cut_off.drop(journey)
+        self._bodies.cut_off.drop(journey)
         journey.last = answer, fault
         journey.under_way = False
         journey.origin = journey.home.origin
@@ -319,7 +318,6 @@ class Run:
 
     def _finish(self, journey: Journey, answer: Answer, fault: Fault | None) -> None:
         result = result_of(journey, answer, fault, self._options, self._accepted)
-        self._cut_off.settle(journey)
         self._give(journey, self._bodies.settle(journey, result))
 
     def _give(self, journey: Journey, result: Result) -> None:

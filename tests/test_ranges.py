@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from fetchall import Options, Request, Result, fetch_all
 from fetchall.bodies import Bodies
@@ -170,6 +171,7 @@ async def test_a_200_begins_anew_without_loss(tmp_path: Path) -> None:
 WRONG = {
     "416": lambda asked: whole("Content-Range: bytes */60000", body=b"no", status="416 Range Not Satisfiable"),
     "start": lambda asked: rest(asked.first - 1),
+    "later start": lambda asked: rest(asked.first + 1),
     "end": lambda asked: rest(asked.first, total=len(BODY) + 1),
     "unknown total": lambda asked: rest(asked.first, total="*"),
     "no content-range": lambda asked: whole(f"ETag: {TAG}", body=BODY[asked.first :], status="206 Partial Content"),
@@ -378,6 +380,28 @@ def test_what_waits_for_another_attempt_is_bounded(monkeypatch: pytest.MonkeyPat
     assert kept == [True, True, True, False]
 
 
+def test_who_gave_up_waits_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the last answer was: else what failed long ago would leave no room for others."""
+    monkeypatch.setattr("fetchall.continuing.ON_DISK", 100)
+    waiting = Continuing(Options())
+    target = parse("http://h/")
+    assert isinstance(target, Target)
+    cut = Fault(ErrorType.TRUNCATED, "cut")
+    for resumed in (False, True, True):
+        journey = Journey(Request("http://h/"), target, "GET", None, 0.0)
+        journey.begin()
+        journey.keeper = Memory(digest=True, body=False)
+        journey.keeper.write(b"x" * 80)
+        waiting.after_hop(journey, Answer(fault=cut, status=200, headers=((b"etag", b'"v"'),)))
+        assert journey.part is not None
+        if resumed:
+            waiting.asking(journey, CIMultiDictProxy(CIMultiDict()))
+            journey.part.take_up(((b"content-range", b"bytes 80-99/100"), (b"etag", b'"v"')), 1000)
+            waiting.after_hop(journey, Answer(fault=cut, status=206))
+        waiting.settle(journey, whole=False)
+        assert journey.part is None
+
+
 async def test_an_archive_has_each_answer_as_it_was(tmp_path: Path) -> None:
     found: list[tuple[int | None, int, bool]] = []
 
@@ -405,7 +429,7 @@ def test_a_beginning_that_is_gone_or_another_is_not_gone_on_with(tmp_path: Path)
     one.write_bytes(b"another's")
     other.unlink()
     assert [keeper.resume() for keeper in (altered, swept, same) if keeper is not None] == [False, False, True]
-    bodies.close()
+    bodies.close(complete=True)
 
 
 async def test_a_run_that_is_left_leaves_no_beginning(tmp_path: Path) -> None:
@@ -449,6 +473,7 @@ def test_only_bytes_that_begin_where_the_part_ends_are_taken_up(headers: Sequenc
         assert not found.resumed
     else:
         assert 10 < end <= 100
+        assert (b"content-range", f"bytes 10-{end - 1}/100".encode()) in headers
         assert found.resumed
 
 

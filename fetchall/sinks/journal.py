@@ -85,8 +85,8 @@ class Journal:
         """Bytes of whole lines, handed to the system."""
         self.checksum = 0
         """CRC-32 of these."""
-        self.before: list[int] = []
-        """Descriptors of files that have what belongs to the rows: archives."""
+        self.before: list[Callable[[], None]] = []
+        """What sees through to the disk what rows speak of: archives, bodies."""
 
     def __repr__(self) -> str:
         return f"<Journal {self.size} bytes>"
@@ -137,8 +137,8 @@ class Journal:
 
     def sync(self) -> None:
         """See everything through to the disk, what rows speak of before the rows; safe in any thread."""
-        for descriptor in self.before:
-            os.fsync(descriptor)
+        for sync in self.before:
+            sync()
         os.fsync(self._file.descriptor)
 
     def lines(self) -> Iterator[tuple[int, int, bytes]]:
@@ -162,6 +162,15 @@ class Journal:
     def abort(self) -> None:
         """See `Sink`."""
         self._file.abort()
+
+
+def lines_of(path: str) -> Iterator[tuple[int, bytes]]:
+    """Place and line of every row of a journal that nobody writes."""
+    place = 0
+    with open(path, "rb", buffering=_BLOCK) as file:
+        for line in file:
+            yield place, line
+            place += len(line)
 
 
 def index_of(line: bytes) -> int:
