@@ -21,7 +21,7 @@ from fetchall.options import Options
 from fetchall.placing import Placing
 from fetchall.records import ErrorType, Fault, Result
 from fetchall.rows import Columns, fields
-from fetchall.shards import Shards
+from fetchall.tar_shards import Shards
 from fetchall.sinks.outlet import reason, write_all
 from fetchall.wire.body import Memory
 from fetchall.wire.failures import NotKept

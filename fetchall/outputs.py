@@ -21,7 +21,7 @@ from fetchall.person import Person, columns_of, stdout_form, wants_color
 from fetchall.preflight import STDOUT
 from fetchall.resume import Past
 from fetchall.rows import Columns, keys
-from fetchall.shards import Saved, Shards, saved_by
+from fetchall.tar_shards import Saved, Shards, saved_by
 from fetchall.sinks import Sink, form_of, make
 from fetchall.sinks.archive import Archive, Recorders
 from fetchall.sinks.chosen import Chosen

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from fetchall import InvalidOptions, Options, Result, SinkError, stream
 from fetchall.records import Request
 from fetchall.rows import PLAIN, Row
-from fetchall.shards import Shards
+from fetchall.tar_shards import Shards
 from tests.command import run
 from tests.resuming import FULL, Site, apart, fetchall, rows
 from tests.test_bodies import answer, echo, listed, saved, site
