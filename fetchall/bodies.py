@@ -1,7 +1,7 @@
 """
 What is kept of bodies: their digest, the bytes themselves, or files in a folder, whole or not at all.
 
-Knows the folder and its file system, and who gets which name; it must not know HTTP.
+Knows when a body is kept and when a file is one that no name leads to yet; it must not know HTTP, nor names.
 """
 
 from __future__ import annotations
@@ -12,21 +12,23 @@ from contextlib import suppress
 from dataclasses import replace
 
 from fetchall.body_form import media_type
+from fetchall.continuing import Continuing
 from fetchall.errors import SinkError
-from fetchall.folder import Folder, Taken
+from fetchall.folder import Folder
 from fetchall.journey import Journey
-from fetchall.naming import BY_DIGEST, DEFAULT, Facts, is_unique, numbered, parts, plain
+from fetchall.naming import Facts, parts
 from fetchall.options import Options
+from fetchall.placing import Placing
 from fetchall.records import ErrorType, Fault, Request, Result
 from fetchall.rows import Columns, fields
+from fetchall.sinks.outlet import reason, write_all
+from fetchall.tar_shards import Shards
 from fetchall.validators import Known
 from fetchall.wire.body import Memory
 from fetchall.wire.failures import NotKept
 
 FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EIO, errno.EROFS, errno.ENODEV})
 """What a system says when no further body can be stored: the run ends, and can be resumed."""
-_NO_PLACE = frozenset({errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ})
-"""A name that is not to be had here: a file or a planted link stands where a folder should; too long; no such text."""
 _DIGESTS = {64: "sha256", 32: "md5"}
 
 
@@ -37,36 +39,46 @@ class Saved(Memory):
         super().__init__(digest=True, body=body, md5=md5)
         self._bodies = bodies
         self._folder = folder
-        self._file: tuple[int, str] | None = None
-        self.size = 0
+        self._descriptor = -1
+        self._name: str | None = None
+        self.gone = False
+        """It was not wanted."""
 
     def write(self, chunk: bytes) -> None:
         """See `Keeper`; raises `NotKept`."""
         super().write(chunk)
         try:
-            if self._file is None:
-                self._file = self._folder.begin()
-            view = memoryview(chunk)
-            while view:
-                view = view[os.write(self._file[0], view) :]
+            if self._name is None:
+                self._descriptor, self._name = self._folder.begin()
+            write_all(self._descriptor, chunk)
         except OSError as error:
             raise self._bodies.refused(error) from error
-        self.size += len(chunk)
+
+    def rest(self) -> None:
+        """See `Memory`; whoever waits for another attempt holds no descriptor."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def resume(self) -> bool:
+        """See `Memory`."""
+        if self._descriptor < 0 and self._name is not None:
+            self._descriptor = self._folder.reopen(self._name, self.size)
+        return self._descriptor >= 0
 
     def finish(self) -> str:
         """Close it; what it is called until it has its name. Raises OSError."""
-        descriptor, name = self._file or self._folder.begin()
-        self._file = None
-        os.close(descriptor)
-        return name
+        if self._name is None:
+            self._descriptor, self._name = self._folder.begin()
+        self.rest()
+        return self._name
 
     def discard(self) -> None:
-        """It is not wanted, or not whole."""
-        if self._file is not None:
-            descriptor, name = self._file
-            self._file = None
-            os.close(descriptor)
-            self._folder.remove(name)
+        """See `Memory`."""
+        self.rest()
+        self.gone = True
+        if self._name is not None:
+            self._folder.remove(self._name)
 
 
 class Bodies:
@@ -76,30 +88,34 @@ class Bodies:
         self._body = options.body
         self._digest = options.sha256 or options.body or options.refresh is not None
         self._sha256 = options.sha256
-        self._keeps_old = options.refresh is not None
         self._column = options.checksum_column
         self._choice = options.choice
-        self._template = options.name or (BY_DIGEST if options.dedupe_bodies else DEFAULT)
-        self._unique = is_unique(self._template)
-        self._dedupe = options.dedupe_bodies
-        self._no_clobber = options.no_clobber
-        self._folder: Folder | None = None
-        self.lost: OSError | None = None
+        self.cut_off = Continuing(options)
+        self._shards: Shards | None = None
+        self._owned: Shards | None = None
+        """The same, where nobody else sees to its end."""
+        self._lost: OSError | None = None
         """The folder takes nothing more."""
+        self._folder: Folder | None = None
         if options.bodies is not None:
             try:
                 self._folder = Folder(options.bodies)
             except OSError as error:
-                raise SinkError(f"--bodies {options.bodies}: {_words(error)}") from error
+                raise SinkError(f"--bodies {options.bodies}: {reason(error)}") from error
+            self._placing = Placing(self._folder, options)
+            if options.tar_shards:
+                self._shards = options.shards or self._own_shards(options.bodies, options)
 
-    def close(self) -> None:
-        """Let go of the folder."""
+    def close(self, *, complete: bool) -> None:
+        """Let go of the folder; whether the run came to the end of its list."""
+        self.cut_off.close()
+        if self._owned is not None:
+            self._owned.end(complete=complete)
         if self._folder is not None:
             self._folder.close()
 
-    def keeper(self, journey: Journey) -> Memory | None:
+    def keeper(self) -> Memory | None:
         """What takes a hop's body; None: nobody wants it."""
-        self.drop(journey)
         checksum = self._column is not None
         if self._folder is not None:
             return Saved(self, self._folder, body=self._body, md5=checksum)
@@ -117,28 +133,24 @@ class Bodies:
             and (self._folder is None or self._folder.holds(known.file, known.size))
         )
 
-    def drop(self, journey: Journey) -> None:
-        """A hop's body is not wanted any more."""
-        if isinstance(journey.keeper, Saved):
-            journey.keeper.discard()
-
     def settle(self, journey: Journey, result: Result) -> Result:
         """
         A journey is over: its result with the file of its body, or with the fault that there is now.
 
         Saved are whole bodies of ok answers that are chosen. Raises OSError where no further body can be stored.
         """
+        self.cut_off.settle(journey, whole=result.error_type is None)
         keeper = journey.keeper
         if keeper is None:
             return result
         known = journey.request.known
         if known is not None and (result.refresh is not None or self._is_same(known, keeper)):
-            self.drop(journey)
+            keeper.discard()
             return replace(result, file=known.file) if self._folder is not None else result
         has_body = result.error_type is None and journey.method != "HEAD"
         if has_body and self._column is not None and (fault := self._mismatch(journey, keeper)) is not None:
             result, has_body = _failed(result, fault), False
-        if not isinstance(keeper, Saved):
+        if not isinstance(keeper, Saved) or keeper.gone:
             return result
         if not (has_body and result.ok and self._chosen(result)):
             keeper.discard()
@@ -151,11 +163,10 @@ class Bodies:
             journey.request.input,
         )
         try:
-            return replace(result, file=self._save(keeper, facts, known.file if known is not None else None))
+            return self._save(keeper, result, facts)
         except OSError as error:
             refused = self.refused(error)
-            if self.lost is not None:
-                raise self.lost from error
+            self.check()
             return _failed(result, Fault(ErrorType.WRITE, str(refused)))
 
     def _chosen(self, result: Result) -> bool:
@@ -164,8 +175,13 @@ class Bodies:
     def refused(self, error: OSError) -> NotKept:
         """Note whether it is the folder that takes nothing more, or this body alone."""
         if error.errno in FULL:
-            self.lost = OSError(error.errno, error.strerror, self._folder.path if self._folder else None)
-        return NotKept(f"its body could not be written: {_words(error)}")
+            self._lost = OSError(error.errno, error.strerror, self._folder.path if self._folder else None)
+        return NotKept(f"its body could not be written: {reason(error)}")
+
+    def check(self) -> None:
+        """Raise OSError where the folder takes nothing more."""
+        if self._lost is not None:
+            raise self._lost
 
     def _is_same(self, known: Known, keeper: Memory) -> bool:
         """A file that is there already has just come again."""
@@ -177,49 +193,25 @@ class Bodies:
             and self._folder.holds(known.file, known.size)
         )
 
-    def _save(self, keeper: Saved, facts: Facts, old: str | None) -> str:
+    def _save(self, keeper: Saved, result: Result, facts: Facts) -> Result:
         assert self._folder is not None
         name = keeper.finish()
         try:
-            return self._place(name, keeper.size, facts, old)
+            if self._shards is None:
+                return replace(result, file=self._placing.place(name, keeper.size, facts, result.request))
+            with self._folder.reading(name) as descriptor:
+                result = self._shards.add(descriptor, keeper.size, parts("{ext}", facts)[0], result)
+            self._folder.remove(name)
         except BaseException:
             with suppress(OSError):
                 self._folder.remove(name)
             raise
+        return result
 
-    def _place(self, name: str, size: int, facts: Facts, old: str | None) -> str:
-        """Give a finished file its name, or leave what stands there."""
-        assert self._folder is not None
-        path = parts(self._template, facts)
-        try:
-            return self._put(name, path, size, facts.index, old)
-        except OSError as error:
-            if error.errno not in _NO_PLACE:
-                raise
-        return self._put(name, [plain(facts)], size, facts.index, old, unique=True)
-
-    def _put(self, name: str, path: list[str], size: int, index: int, old: str | None, *, unique: bool = False) -> str:
-        """With --refresh, rows may keep any file that is there: a page takes the place of its own old one alone."""
-        folder = self._folder
-        assert folder is not None
-        own = "/".join(path) == old if self._keeps_old else unique or self._unique
-        if own and not self._no_clobber:
-            folder.replace(name, path)
-            return "/".join(path)
-        while True:
-            try:
-                folder.link(name, path)
-                break
-            except Taken as taken:
-                if self._no_clobber or (self._dedupe and taken.size == size):
-                    folder.remove(name)
-                    break
-            if self._keeps_old or not self._dedupe:
-                path = [*path[:-1], numbered(path[-1], index)]
-            if not self._keeps_old:
-                folder.replace(name, path)
-                break
-        return "/".join(path)
+    def _own_shards(self, folder: str, options: Options) -> Shards:
+        shards = self._owned = Shards(folder, options.tar_shards, Columns.of(options))
+        shards.begin()
+        return shards
 
     def _checksum(self, request: Request) -> tuple[str, str | None]:
         """The digest that the list has for a body, and of which kind it is; nothing where it has none."""
@@ -244,7 +236,3 @@ class Bodies:
 
 def _failed(result: Result, fault: Fault) -> Result:
     return replace(result, ok=False, error_type=fault.type, error=fault.message, sha256=None, body=None)
-
-
-def _words(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()

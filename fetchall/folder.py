@@ -10,7 +10,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import count
 
 from fetchall.sinks.outlet import lock
@@ -19,9 +20,10 @@ _BEGUN, _PART = ".fetchall-", ".part"
 """Round the names of files that are not whole; no name that is given begins with a dot."""
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
 """How file systems say that they know no hard links."""
-_FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
+_CLOSE = getattr(os, "O_CLOEXEC", 0)
+_FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | _CLOSE
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW | getattr(os, "O_CLOEXEC", 0)
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW | _CLOSE
 
 
 class Taken(Exception):
@@ -67,6 +69,28 @@ class Folder:
             except BlockingIOError:
                 pass
             # Another process that begins now took it, before it was locked, for one that a killed run left.
+            os.close(descriptor)
+
+    def reopen(self, name: str, size: int) -> int:
+        """A begun file that is to have more than its `size` bytes; -1: it is gone, or not what it was."""
+        with suppress(OSError):
+            descriptor = os.open(name, os.O_WRONLY | os.O_APPEND | _NO_FOLLOW | _CLOSE, dir_fd=self._descriptor)
+            with suppress(OSError):
+                lock(descriptor)
+                status = os.fstat(descriptor)
+                # Another run that begins now may have swept it away between these lines.
+                if stat.S_ISREG(status.st_mode) and status.st_size == size and status.st_nlink == 1:
+                    return descriptor
+            os.close(descriptor)
+        return -1
+
+    @contextmanager
+    def reading(self, name: str) -> Iterator[int]:
+        """A descriptor from which a begun file is read; raises OSError."""
+        descriptor = os.open(name, os.O_RDONLY | _NO_FOLLOW | _CLOSE, dir_fd=self._descriptor)
+        try:
+            yield descriptor
+        finally:
             os.close(descriptor)
 
     def remove(self, name: str) -> None:

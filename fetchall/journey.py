@@ -9,6 +9,7 @@ from __future__ import annotations
 from fetchall.records import Answer, Fault, Hop, Request, Try
 from fetchall.urls import Target
 from fetchall.wire.body import Memory
+from fetchall.wire.ranges import Part
 from fetchall.wire.recording import Record
 
 Headers = tuple[tuple[str, str], ...]
@@ -19,8 +20,8 @@ class Journey:
 
     __slots__ = (
         "answered_at", "attempts", "body", "conditions", "due_at", "history", "home", "keeper", "key", "last",
-        "method", "origin", "payload", "queued", "record", "request", "secrets", "short_since", "spent", "started_at",
-        "started_on", "target", "tries", "try_at", "try_on", "under_way", "verb", "wire_time",
+        "method", "origin", "part", "payload", "queued", "record", "request", "secrets", "short_since", "spent",
+        "started_at", "started_on", "target", "tries", "try_at", "try_on", "under_way", "verb", "wire_time",
     )  # fmt: skip
 
     def __init__(self, request: Request, home: Target, method: str, payload: bytes | None, now: float) -> None:
@@ -50,6 +51,8 @@ class Journey:
         self.method = method
         self.history: list[Hop] = []
         self.keeper: Memory | None = None
+        self.part: Part | None = None
+        """The beginning of its body, where an attempt was cut off."""
         self.record: Record | None = None
         self.short_since: float | None = None
         """When this machine first had nothing left to send it with."""

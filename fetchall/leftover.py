@@ -7,8 +7,9 @@ Knows part files, states and finished outputs; it must not know sinks, and chang
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from fetchall import shard_note, sinks, state
 from fetchall.errors import ResumeError
@@ -39,6 +40,8 @@ class Leftover:
     """The journal is the first output's part itself; else it stands beside it."""
     existed: bool
     """The journal was there."""
+    holds: Callable[[dict[str, Any]], bool] | None
+    """See `Past`."""
 
     def past(self) -> Past | None:
         """What there is to go on from; None: nothing. Raises `ResumeError` where it must not be gone on with."""
@@ -69,8 +72,8 @@ class Leftover:
             return self._of_finished(first, known)
         known.check(self.form, self.options, first.part, self.reporting.shard)
         known.started_from = "nothing"
-        path = self.journal
-        return Past(first.part, lambda: read_lines(path), known, drop=self.reporting.retry_failed, journal=path)
+        path, drop = self.journal, self.reporting.retry_failed
+        return Past(first.part, lambda: read_lines(path), known, drop=drop, journal=path, holds=self.holds)
 
     def _of_finished(self, first: PartFile, known: State | None) -> Past:
         shard = self.reporting.shard

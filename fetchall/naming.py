@@ -119,10 +119,14 @@ def parts(template: str, facts: Facts) -> list[str]:
             value = value.replace("/", "_")
         return value.casefold() if fold else value
 
-    filled = _FIELD.sub(fill, template)
-    found = [part(piece) for piece in filled.split("/") if piece and piece != "."] or ["_"]
+    return literal(_FIELD.sub(fill, template))
+
+
+def literal(text: str) -> list[str]:
+    """The path that a text asks for, whatever it says; slashes make folders."""
+    found = [part(piece) for piece in text.split("/") if piece and piece != "."] or ["_"]
     if len("/".join(found).encode()) > PATH_BYTES or len(found) > 32:
-        found = [_cut(found[0], filled), _cut(found[-1], filled)] if len(found) > 1 else found
+        found = [_cut(found[0], text), _cut(found[-1], text)] if len(found) > 1 else found
     return found
 
 
@@ -131,10 +135,11 @@ def plain(facts: Facts) -> str:
     return parts(DEFAULT, facts)[0]
 
 
-def numbered(name: str, index: int) -> str:
-    """The same name with the row's index before its ending: no other row's can be it."""
+def numbered(name: str, index: int, again: int = 0) -> str:
+    """The same name with the row's index before its ending, and with a further number where even that is taken."""
     stem, dot, ending = name.rpartition(".")
-    return f"{stem}-{index}{dot}{ending}" if stem else f"{name}-{index}"
+    mark = f"{index}-{again}" if again else f"{index}"
+    return f"{stem}-{mark}{dot}{ending}" if stem else f"{name}-{mark}"
 
 
 def part(text: str) -> str:

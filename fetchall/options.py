@@ -529,6 +529,15 @@ class Options:
         group=ROWS,
         kind="flag",
     )
+    tar_shards: int = _option(
+        0,
+        "--tar-shards",
+        help="Save bodies as samples of tar shards instead, so many a shard, as webdataset reads them: key.ext with "
+        "key.json, the row.",
+        group=ROWS,
+        metavar="N",
+        parse=parse_count,
+    )
     dedupe_bodies: bool = _option(
         False, "--dedupe-bodies", help="One file for each digest and type, named by it.", group=ROWS, kind="flag"
     )
@@ -573,6 +582,8 @@ class Options:
     """A clock of the caller's own."""
     recorder: Recorder | None = None
     """Is given every request and its answer as they went over the wire."""
+    shards: Any = None
+    """The `Shards` that bodies go into, where an earlier run has begun some."""
 
     def __post_init__(self) -> None:
         """Refuse what can't be used, naming the option."""
@@ -608,6 +619,12 @@ class Options:
             raise InvalidOptions("--bodies takes a folder of this machine, not a URL: save there, then copy it")
         if self.bodies is None and (self.name is not None or self.no_clobber or self.dedupe_bodies):
             raise InvalidOptions("--name, --no-clobber and --dedupe-bodies go with --bodies DIR")
+        if self.tar_shards and self.bodies is None:
+            raise InvalidOptions("--tar-shards goes with --bodies DIR")
+        if self.tar_shards and (self.name is not None or self.no_clobber or self.dedupe_bodies):
+            raise InvalidOptions("--tar-shards names samples by their index: leave --name, --no-clobber and the like")
+        if self.tar_shards and (self.refresh is not None or self.process_count > 1):
+            raise InvalidOptions("--tar-shards has one writer and no old files: leave --refresh and --processes out")
         if self.name is not None:
             if self.dedupe_bodies:
                 raise InvalidOptions("--name and --dedupe-bodies exclude each other: the digest is the name")
@@ -622,7 +639,8 @@ class Options:
 
     def without_files(self) -> Options:
         """The same requests, without what is stored of their answers beside the rows."""
-        return dataclasses.replace(self, bodies=None, name=None, no_clobber=False, dedupe_bodies=False, recorder=None)
+        plain = dataclasses.replace(self, bodies=None, name=None, no_clobber=False, dedupe_bodies=False, tar_shards=0)
+        return dataclasses.replace(plain, recorder=None, shards=None)
 
     def one_at_a_time(self) -> Options:
         """The same requests one after the other, here, and nothing of their answers stored."""

@@ -28,6 +28,8 @@ def result_of(
     assert journey.started_at is not None
     if status is None and journey.history:
         status = journey.history[-1].status  # the last that a server sent for it
+    # A 206 that completed a 200 is as welcome as that, and need not say again what was said there.
+    resumed = journey.part if journey.part is not None and journey.part.resumed else None
     # Made once, with all that is asked for: a changed copy takes longer than the making.
     more: dict[str, Any] = {}
     if options.headers:
@@ -47,7 +49,7 @@ def result_of(
         url=mask(journey.request.url),
         final_url=journey.target.shown,
         status=status,
-        ok=fault is None and status in accepted,
+        ok=fault is None and (200 if resumed else status) in accepted,
         error_type=fault.type if fault else None,
         error=fault.message if fault else None,
         attempts=journey.attempts,
@@ -57,7 +59,7 @@ def result_of(
         ttfb=answer.ttfb,
         size=answer.size,
         wire_size=answer.wire_size,
-        content_type=answer.content_type,
+        content_type=resumed.content_type if resumed and answer.content_type is None else answer.content_type,
         http_version=answer.http_version,
         remote_ip=answer.remote_ip,
         wire_time=journey.wire_time,

@@ -14,7 +14,6 @@ from dataclasses import replace
 from functools import partial
 
 from fetchall import shard_note, state
-from fetchall.captures import Recorder
 from fetchall.errors import SinkError
 from fetchall.fingerprint import Fingerprint
 from fetchall.leftover import Leftover
@@ -33,6 +32,7 @@ from fetchall.sinks.readable import Readable
 from fetchall.sinks.upload import part_file
 from fetchall.state import STATE, State
 from fetchall.tally import Tally
+from fetchall.tar_shards import Saved, Shards, saved_by
 
 
 class Outputs:
@@ -67,9 +67,11 @@ class Outputs:
         self.stream: StandardStream | None = None
         self.journal: Journal | None = None
         self.state: State | None = None
+        self._saved: Saved | None = None
         self._files = [place for place in reporting.output if place != STDOUT]
         try:
             self._claim_files()
+            self._account_for_bodies(options)
             self._open_stdout(reporting, person, on_room)
         except BaseException:
             self.withdraw()
@@ -87,6 +89,7 @@ class Outputs:
         left = Leftover(
             self._parts, self._archives, self._reporting, options, self.columns, self._form, self._journal_path,
             is_part=self._own_journal, existed=self._journal_existed,
+            holds=self._saved.holds if self._saved is not None else None,
         )  # fmt: skip
         return left.past()
 
@@ -94,6 +97,8 @@ class Outputs:
         """Make the files what the run begins with, and write the state; raises OSError."""
         if self.journal is None:
             return
+        if self._saved is not None:
+            self._saved.begin(past.keeps if past is not None else None)
         for part in self._parts[self._own_journal :]:
             if part not in self._archives:
                 part.rewind()
@@ -110,10 +115,10 @@ class Outputs:
             self._take_over(past)
         past.forget()
 
-    @property
-    def recorder(self) -> Recorder | None:
-        """Who takes what goes over the wire; None: nobody."""
-        return self._archives or None
+    def attached(self, options: Options) -> Options:
+        """The options of the run whose traffic is archived, and whose bodies may be samples of shards."""
+        shards = self._saved if isinstance(self._saved, Shards) else None
+        return replace(options, recorder=self._archives or None, shards=shards)
 
     @property
     def named(self) -> list[str]:
@@ -134,7 +139,7 @@ class Outputs:
     @property
     def closing(self) -> list[Sink]:
         """The sinks as they end: the journal after the files that are made from it, stdout and its reader last."""
-        files = len(self._parts) - self._own_journal
+        files = len(self._parts) - self._own_journal + (self._saved is not None)
         first = [] if self.journal is None else [*self.sinks[1 : 1 + files], self.journal]
         return [*first, *self.sinks[len(first) :]]
 
@@ -220,6 +225,12 @@ class Outputs:
                 self.journal.before.append(sink.sync)
             else:
                 self.rebuilt.append(sink)
+
+    def _account_for_bodies(self, options: Options) -> None:
+        if self.journal is not None and (saved := saved_by(options, self.columns, self.journal.sync)) is not None:
+            self._saved = saved
+            self.sinks.insert(1, saved)
+            self.journal.before.append(saved.sync)
 
     def _take_over(self, past: Past) -> None:
         """The rows that stay go into a file that becomes the journal at once; a kill leaves the one or the other."""

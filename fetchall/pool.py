@@ -81,14 +81,15 @@ class Pool(Generic[J]):
         self._hungry = asyncio.Event()
         self._exhausted = False
         self._broken: FetchallError | None = None
-        self._stopped = False
+        self.stopped = False
+        """True: the end of the list was not waited for."""
         self._timer: Any = None
         self._timer_at: float | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._reader: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
-        state = "stopped" if self._stopped else "exhausted" if self._exhausted else "reading"
+        state = "stopped" if self.stopped else "exhausted" if self._exhausted else "reading"
         return f"<Pool {state}, {len(self._idle)} of {self._concurrency} idle, {self._schedule!r}>"
 
     async def run(self) -> None:
@@ -104,7 +105,7 @@ class Pool(Generic[J]):
             await asyncio.gather(self._reader, *self._tasks)
         except asyncio.CancelledError:
             # A task that is cancelled before its first step can't see to it itself.
-            if not self._stopped:
+            if not self.stopped:
                 raise
         finally:
             await self._end([self._reader, *self._tasks])
@@ -113,7 +114,7 @@ class Pool(Generic[J]):
 
     def stop(self) -> None:
         """Begin nothing more; what is in flight goes on to its end."""
-        self._stopped = True
+        self.stopped = True
         self._exhausted = True
         if self._reader is not None:
             self._reader.cancel()
@@ -170,14 +171,14 @@ class Pool(Generic[J]):
                 elif schedule.waiting < self.allowed:
                     self._feed_more()
         except asyncio.CancelledError:
-            if not self._stopped:
+            if not self.stopped:
                 raise
 
     def _next(self) -> J | None:
         return self._schedule.next(self._clock.now()) if self._may_begin() else None
 
     def _may_begin(self) -> bool:
-        return self._schedule.in_flight < self.allowed and not self._stopped and self._room()
+        return self._schedule.in_flight < self.allowed and not self.stopped and self._room()
 
     async def _wait(self) -> J | None:
         waiter: asyncio.Future[J | None] = asyncio.get_running_loop().create_future()
@@ -191,7 +192,7 @@ class Pool(Generic[J]):
             waiter.set_result(job)
 
     def _finished(self) -> bool:
-        if self._stopped:
+        if self.stopped:
             return True
         return self._exhausted and not self._schedule.waiting and len(self._idle) == self._concurrency
 
@@ -233,7 +234,7 @@ class Pool(Generic[J]):
         try:
             await self._read_on()
         except asyncio.CancelledError:
-            if not self._stopped:
+            if not self.stopped:
                 raise
         except FetchallError as error:  # a list that broke off: what it gave before that is fetched all the same
             self._broken = error
@@ -256,7 +257,7 @@ class Pool(Generic[J]):
 
     def _admit_all(self, requests: list[Request]) -> None:
         for request in requests:
-            if self._stopped:
+            if self.stopped:
                 return
             job = self._admit(request)
             if job is not None:

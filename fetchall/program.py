@@ -206,7 +206,7 @@ class _Command:
         self._started = time.monotonic()
         replay = self._replay(report)
         try:
-            options = replace(self._options, recorder=self._outputs.recorder)
+            options = self._outputs.attached(self._options)
             made = options.process_count > 1 and not report.wants_results
             async with Stream(feed, options, self._outputs.columns if made else None) as stream:
                 self._stream = stream

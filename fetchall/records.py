@@ -122,6 +122,8 @@ class Request:
     fault: Fault | None = None
     known: Known | None = None
     """What an earlier output says of it, with `Options.refresh`; filled in while the list is read."""
+    output: str | None = None
+    """What the file of its body is to be called, below the folder of bodies; None: as the options say."""
 
 
 @dataclass(frozen=True, slots=True)

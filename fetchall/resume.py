@@ -49,13 +49,19 @@ class Past:
         drop: Failures | None,
         journal: str | None = None,
         keys: frozenset[str] | None = None,
+        holds: Callable[[dict[str, Any]], bool] | None = None,
     ) -> None:
-        """With `journal`: the rows are the lines of this file; with `keys`: these are what a row must have."""
+        """
+        With `journal`: the rows are the lines of this file; with `keys`: these are what a row must have.
+
+        `holds` says whether what a row speaks of is there: asked of those that were not yet synced, as it was before.
+        """
         self._name = name
         self._rows = rows
         self._drop = drop
         self._journal = journal
         self._keys = keys
+        self._holds = holds
         self._gaps = _Later()
         self.state = state
         self.tally = Tally()
@@ -171,6 +177,9 @@ class Past:
         if self._keys is not None:
             self._check_keys(fields)
         if self._drop is not None and _matches(self._drop, fields):
+            self.dropped += 1
+            return True
+        if self._holds is not None and place >= self.state.size and not self._holds(fields):
             self.dropped += 1
             return True
         self._done(fields["index"], line, place)

@@ -112,14 +112,16 @@ class Run:
         if self._options.max_run_time:
             timer = self._clock.call_at(self._clock.now() + self._options.max_run_time, self._time_is_up)
         self._heart.start()
+        complete = False
         try:
             await self._pool.run()
+            complete = not self._pool.stopped
         finally:
             self._heart.stop()
             if timer is not None:
                 timer.cancel()
             await self._session.close()
-            self._bodies.close()
+            self._bodies.close(complete=complete)
             self._kept.close()
             if self._duplicates is not None:
                 self._duplicates.close()
@@ -181,7 +183,7 @@ class Run:
             self._session.keep_cookies(journey.target, answer)
         except (asyncio.CancelledError, MemoryError):
             self._schedule.done(journey.origin, self._clock.now())
-            self._bodies.drop(journey)
+            self._bodies.cut_off.let_go(journey)
             raise
         except Exception as error:
             answer = Answer(fault=Fault(ErrorType.INTERNAL, f"{type(error).__name__}: {error}", retryable=False))
@@ -193,10 +195,8 @@ class Run:
         journey.spent += now - started
         journey.wire_time += now - started
         journey.answered_at = now
-        if answer.fault is not None:
-            self._bodies.drop(journey)
-            if self._bodies.lost is not None:
-                raise self._bodies.lost
+        anew = self._bodies.cut_off.after_hop(journey, answer)
+        self._bodies.check()
         if answer.fault is not None and (at := self._excused(journey, answer.fault, stops, now)) is not None:
             self._schedule.done(left, now)
             journey.unbegin()
@@ -206,7 +206,7 @@ class Run:
         if self._tuner is not None:
             self._learn(self._tuner, answer, now, started)
         self._done(left, now, signal_of(answer, time.time()))
-        self._decide(journey, answer, now)
+        self._decide(journey, answer, now, anew)
 
     def _excused(self, journey: Journey, fault: Fault, stops: int, now: float) -> float | None:
         """When to send again what failed for no fault of the network's, so that it is no attempt; None: it is one."""
@@ -232,26 +232,36 @@ class Run:
     def _call(self, journey: Journey, task: asyncio.Task[None]) -> Call:
         options = self._options
         budget = max(options.timeout - journey.spent, 0.001) if options.timeout else 0.0
-        journey.keeper = self._bodies.keeper(journey)
+        self._bodies.cut_off.drop(journey)
+        journey.keeper = self._bodies.keeper()
         journey.record = self._session.record(journey.request) if options.recorder is not None else None
         has_body = journey.body is not None or journey.payload is None
-        journey.conditions = conditions_of(journey, self._bodies, self._session)
+        # What a page had before matters no more where the rest of what it has now is asked for.
+        journey.conditions = conditions_of(journey, self._bodies, self._session) if journey.part is None else ()
+        head = self._session.head(
+            journey.target, journey.secrets, journey.request, body=has_body, conditions=journey.conditions
+        )
+        head, part = self._bodies.cut_off.asking(journey, head)
         return Call(
             task=task,
             target=journey.target,
             method=journey.method,
-            headers=self._session.head(
-                journey.target, journey.secrets, journey.request, body=has_body, conditions=journey.conditions
-            ),
+            headers=head,
             body=journey.body,
             keeper=journey.keeper,
+            part=part,
             budget=budget,
             record=journey.record,
             follow=options.location,
         )
 
-    def _decide(self, journey: Journey, answer: Answer, now: float) -> None:
+    def _decide(self, journey: Journey, answer: Answer, now: float, anew: bool) -> None:
         fault = answer.fault
+        if anew:
+            journey.last = answer, fault
+            journey.due_at = now
+            self._schedule.again(journey, now)
+            return
         if fault is None and answer.status in REDIRECTS and self._options.location:
             location = answer.header(b"location")
             if location:
@@ -307,7 +317,7 @@ class Run:
             redirects=len(journey.history),
         ):
             return False
-        self._bodies.drop(journey)
+        self._bodies.cut_off.drop(journey)
         journey.last = answer, fault
         journey.under_way = False
         left, journey.origin = journey.origin, journey.home.origin

@@ -42,9 +42,9 @@ def forbidding(values: Iterable[str], tags: tuple[str, ...], agent: str) -> str 
 
 
 def respecting(answer: Answer, tags: tuple[str, ...], user_agent: str | None) -> Answer:
-    """The answer, with a fault where its sender does not want it kept."""
+    """The answer, with a fault where its sender does not want it kept, be it whole or not."""
     values = [value.decode("latin-1") for name, value in answer.headers if name.lower() == b"x-robots-tag"]
-    if not values or answer.fault is not None:
+    if not values:
         return answer
     agent = (user_agent or "fetchall").partition("/")[0].strip()
     tag = forbidding(values, tags, agent)

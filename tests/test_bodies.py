@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from fetchall import Options, Request, Result, fetch_all
 from fetchall.errors import InvalidOptions, SinkError
 from fetchall.folder import Folder, Taken
-from fetchall.naming import BY_DIGEST, DEFAULT, Facts, check, extension, numbered, part, parts, plain
+from fetchall.naming import BY_DIGEST, DEFAULT, Facts, check, extension, literal, numbered, part, parts, plain
 
 DEVICES = {"con", "prn", "aux", "nul", *(f"com{n}" for n in range(10)), *(f"lpt{n}" for n in range(10))}
 
@@ -467,3 +467,62 @@ def test_options_that_need_a_folder_or_exclude_each_other_say_so() -> None:
         Options(name="{index}")
     with pytest.raises(InvalidOptions, match="exclude"):
         Options(bodies="b", name="{index}", dedupe_bodies=True)
+
+
+async def test_a_name_with_an_index_that_another_url_says_overwrites_nothing(tmp_path: Path) -> None:
+    paths = ["/a-2.txt", "/a.txt", "/b/a.txt"]
+    await saved(tmp_path, echo, paths, name="{name}", concurrency=1)
+    assert files(tmp_path) == {"a-2.txt": b"/a-2.txt", "a.txt": b"/a.txt", "a-2-1.txt": b"/b/a.txt"}
+
+
+@pytest.mark.parametrize(
+    ("output", "name"),
+    [
+        ("cats/Tom.JPG", "cats/Tom.JPG"),
+        ("../../up", "_/_/up"),
+        ("/etc/passwd", "etc/passwd"),
+        ("{index}", "{index}"),
+        ("a\\b\0c", "a_b_c"),
+        ("..", "_"),
+    ],
+)
+async def test_the_list_may_name_a_file_and_it_stays_in_the_folder(output: str, name: str, tmp_path: Path) -> None:
+    async with site(echo) as base:
+        (row,) = await fetch_all([Request(base + "/x", output=output)], Options(bodies=str(tmp_path / "in")))
+    assert row.file == name
+    assert files(tmp_path) == {f"in/{name}": b"/x"}
+
+
+@given(pieces)
+def test_any_output_of_a_list_is_a_path_of_plain_names(text: str) -> None:
+    path = literal(text)
+    assert len("/".join(path).encode()) <= 1000
+    for name in path:
+        assert_plain(name)
+
+
+async def test_names_of_the_list_never_cost_another_row_its_file(tmp_path: Path) -> None:
+    """The first asks for what the second would be called, and the third for the same again."""
+    second = "000001-127.0.0.1-x.txt"
+    async with site(echo) as base:
+        requests = [Request(f"{base}/x?{output}", output=output) for output in (second, None, second)]
+        rows = await fetch_all(requests, Options(bodies=str(tmp_path), concurrency=1))
+    assert [row.file for row in rows] == [second, "000001-127.0.0.1-x-1.txt", "000001-127.0.0.1-x-2.txt"]
+    assert sorted(files(tmp_path)) == sorted(row.file or "" for row in rows)
+
+
+async def test_the_digest_is_the_name_where_one_file_serves_all(tmp_path: Path) -> None:
+    async with site(echo) as base:
+        (row,) = await fetch_all([Request(base + "/x", output="mine")], bodies=str(tmp_path), dedupe_bodies=True)
+    assert row.file == f"{row.sha256}.txt"
+
+
+async def test_an_answer_whose_further_attempt_is_not_made_leaves_no_empty_file(tmp_path: Path) -> None:
+    """It is accepted, but its body was given up for the attempt that its host's failures then forbid."""
+    says = {"/busy": answer(b"busy", status="503 Busy"), "/dead": b""}
+    options = {"accept": ((503, 503),), "max_host_errors": 1, "retry_delay": 1000.0, "concurrency": 1}
+    async with site(lambda path: says[path]) as base:
+        urls = [base + path for path in says]
+        rows = await fetch_all(urls, Options(bodies=str(tmp_path), **options))  # type: ignore[arg-type]
+    assert [(row.status, row.error_type, row.file) for row in rows] == [(503, None, None), (None, "disconnected", None)]
+    assert listed(tmp_path) == []

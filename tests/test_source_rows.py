@@ -202,7 +202,7 @@ def test_an_object_may_set_method_headers_and_body_and_the_rest_travels_through(
         Request("http://h/", 0, "POST", (("X-A", "1"), ("X-B", "2"), ("X-C", "3"), ("X-C", "4.5")), "ü".encode()),
         Request("http://h/", 1, "Custom-method", (), b"\0\xff"),
         Request("http://h/", 2, None, (("accept", "text/plain"), json_type), b'{"a":[1,null]}'),
-        Request("http://h/", 3, None, (), None, {"id": 7, "output": "a.txt"}),
+        Request("http://h/", 3, None, (), None, {"id": 7, "output": "a.txt"}, output="a.txt"),
         Request("http://h/", 4),
     ]
 

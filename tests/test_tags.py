@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from fetchall import Options, fetch_all
 from fetchall.tags import forbidding, parse_tags
 from tests.test_archives import archived, responses
-from tests.test_bodies import answer, files, saved
+from tests.test_bodies import answer, files, saved, site
 
 TAGS = parse_tags(" NoAI, noindex,")
 
@@ -57,3 +58,11 @@ async def test_what_is_not_to_be_kept_leaves_a_row_and_no_body(tmp_path: Path) -
 async def test_what_is_not_to_be_kept_is_not_archived(tmp_path: Path) -> None:
     await archived(tmp_path / "a.warc.gz", tagged, ["/no", "/yes"], respect_tags=TAGS)
     assert set(responses(tmp_path / "a.warc.gz")) == {"/yes"}
+
+
+async def test_an_answer_that_was_cut_off_is_not_asked_for_again(tmp_path: Path) -> None:
+    """What it says of itself came whole, and neither file nor archive may have the rest."""
+    cut = answer(b"half", extra="X-Robots-Tag: noai\r\n", length=8)
+    async with site(lambda _: cut) as base:
+        (row,) = await fetch_all([base + "/x"], Options(bodies=str(tmp_path), respect_tags=("noai",)))
+    assert (row.error_type, row.attempts, row.status) == ("robots", 1, 200)

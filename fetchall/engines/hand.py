@@ -95,7 +95,7 @@ class Hand(Run):
 
     def _again(self, journey: Journey, left: Origin, now: float, at: float | None = None) -> None:
         if left != journey.origin and (site := self._elsewhere(journey, left)) is not None:
-            self._bodies.drop(journey)
+            self._bodies.cut_off.let_go(journey)
             journey.keeper = journey.record = None
             self.departures.append(Departure(journey.request.index, site, pickle.dumps((journey, at))))
             self._urgent()

@@ -86,7 +86,7 @@ class Journal:
         self.checksum = 0
         """CRC-32 of these."""
         self.before: list[Callable[[], None]] = []
-        """See through to the disk what belongs to the rows: archives."""
+        """What sees through to the disk what rows speak of: archives, bodies."""
 
     def __repr__(self) -> str:
         return f"<Journal {self.size} bytes>"

@@ -75,6 +75,10 @@ class PartFile:
         """See `Outlet`."""
         write_all(self.descriptor, data)
 
+    def sync(self) -> None:
+        """See what is written through to the disk; raises OSError."""
+        os.fsync(self.descriptor)
+
     def rewind(self, size: int = 0) -> None:
         """Cut it after so many bytes, and go on there."""
         os.ftruncate(self.descriptor, size)

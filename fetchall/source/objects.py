@@ -62,7 +62,17 @@ def request_of(text: bytes, place: str, maker: Maker) -> Request:
         return maker.bad(place, str(error), url if isinstance(url, str) and url else text)
     named = {name.lower() for name, _ in headers}
     headers += tuple(pair for pair in implied if pair[0].lower() not in named)
-    return maker.request(place, url, raw=text, method=method, headers=headers, body=body, input=value or None)
+    output = value.get("output")  # it stays in the row's input: many a list has one that names no file
+    return maker.request(
+        place,
+        url,
+        raw=text,
+        method=method,
+        headers=headers,
+        body=body,
+        input=value or None,
+        output=output if isinstance(output, str) and output else None,
+    )
 
 
 def _too_deep(value: Any) -> bool:

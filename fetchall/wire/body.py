@@ -34,16 +34,29 @@ class Memory:
     def __init__(self, *, digest: bool, body: bool, md5: bool = False) -> None:
         self._hash = hashlib.sha256() if digest else None
         self._md5 = hashlib.md5(usedforsecurity=False) if md5 else None
+        self.size = 0
+        """Bytes that came."""
         self._chunks: list[bytes] | None = [] if body else None
 
     def write(self, chunk: bytes) -> None:
         """See `Keeper`."""
+        self.size += len(chunk)
         if self._hash is not None:
             self._hash.update(chunk)
         if self._md5 is not None:
             self._md5.update(chunk)
         if self._chunks is not None:
             self._chunks.append(chunk)
+
+    def rest(self) -> None:
+        """No more comes for now."""
+
+    def resume(self) -> bool:
+        """More comes; False: what came before is gone."""
+        return True
+
+    def discard(self) -> None:
+        """It is not wanted, or not whole."""
 
     @property
     def sha256(self) -> str | None:

@@ -49,6 +49,10 @@ class Truncated(Exception):
     """The connection ended before the body did."""
 
 
+class NotContinued(Truncated):
+    """What was to be the rest of a body is not."""
+
+
 def cause(error: BaseException, *kinds: type[BaseException]) -> BaseException | None:
     """The first exception of these kinds along the chain of causes, the error itself included."""
     seen: set[int] = set()

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import aiohttp
 from aiohttp import hdrs
 from multidict import CIMultiDict
-from yarl import URL
 
 from fetchall.records import Answer, ErrorType, Fault, Timings
 from fetchall.retry import IDEMPOTENT
@@ -27,10 +26,12 @@ from fetchall.wire.connection import Connector, check_aiohttp
 from fetchall.wire.credentials import Head
 from fetchall.wire.deadline import Deadlines
 from fetchall.wire.exchange import EXCHANGE, Exchange
-from fetchall.wire.failures import STALE, BadHead, TooLarge, classify
+from fetchall.wire.failures import STALE, BadHead, TooLarge, Truncated, classify
 from fetchall.wire.message import HEAD_ALONE, Lines, NoCookies, WireRequest, as_it_stands, lines, plain
+from fetchall.wire.proxied import through
 from fetchall.wire.proxies import Proxy
 from fetchall.wire.quota import rationed
+from fetchall.wire.ranges import Part
 from fetchall.wire.recording import Record, Recording, begin, end
 from fetchall.wire.wiring import Wiring
 
@@ -50,6 +51,8 @@ class Call(NamedTuple):
     headers: Head
     body: bytes | None = None
     keeper: Keeper | None = None
+    part: Part | None = None
+    """What an earlier attempt has of the body; the head asks for the rest."""
     budget: float = 0.0
     cap: int = 0
     """Decoded bytes that are taken; 0: as many as the session's cap."""
@@ -148,7 +151,11 @@ class Fetcher:
             raise BadHead(f"a status of {status} that was not asked for")
         redirect = status in REDIRECTS and call.follow and bool(response.headers.get(hdrs.LOCATION))
         if not redirect and call.method != "HEAD" and status not in BODILESS:
-            await self._body(call, exchange, response)
+            cap = call.cap or self._wiring.body_cap
+            if status == 206 and call.part is not None:
+                await self._rest(call, call.part, exchange, response, cap)
+            else:
+                await self._body(call, exchange, response, call.keeper, cap)
         answer = self._described(exchange, response)
         if call.record is not None:
             call.record.whole = response.content.is_eof()
@@ -182,7 +189,7 @@ class Fetcher:
         session = self._direct
         if proxy is not None:
             session = self._proxied
-            headers, extra = _through(proxy, call)
+            headers, extra = through(proxy, call.headers, call.target.origin.scheme)
             if call.record is not None:
                 call.record.through_proxy(tunnel=call.target.origin.scheme == "https")
         if call.body is not None:
@@ -195,9 +202,10 @@ class Fetcher:
             **extra,
         )
 
-    def _body(self, call: Call, exchange: Exchange, response: aiohttp.ClientResponse) -> Awaitable[None]:
+    def _body(
+        self, call: Call, exchange: Exchange, response: aiohttp.ClientResponse, keeper: Keeper | None, cap: int
+    ) -> Awaitable[None]:
         wiring = self._wiring
-        cap = call.cap or wiring.body_cap
         headers = response.headers
         codings = None
         if hdrs.CONTENT_ENCODING in headers:
@@ -211,7 +219,20 @@ class Fetcher:
         if self._bandwidth is not None or wiring.speed_limit:
             read = Metered(response.content, self._bandwidth, wiring.speed_limit, wiring.speed_time).read
         assert exchange.protocol is not None
-        return receive(response.content, codings, call.keeper, cap, exchange, exchange.protocol.check_end, read)
+        return receive(response.content, codings, keeper, cap, exchange, exchange.protocol.check_end, read)
+
+    async def _rest(
+        self, call: Call, part: Part, exchange: Exchange, response: aiohttp.ClientResponse, cap: int
+    ) -> None:
+        """Read what follows on a part that is kept; sizes and the cap are those of the whole."""
+        end = part.take_up(response.raw_headers, cap)
+        exchange.wire = exchange.decoded = part.keeper.size
+        try:
+            await self._body(call, exchange, response, part.keeper, end)
+        except TooLarge:
+            raise part.refusal("more bytes came than its Content-Range says") from None
+        if missing := part.missing(end):
+            raise Truncated(missing)
 
     def _described(self, exchange: Exchange, response: aiohttp.ClientResponse, fault: Fault | None = None) -> Answer:
         version = response.version
@@ -258,19 +279,6 @@ class Fetcher:
         # aiohttp would send a request again by itself, once and silently, on a connection that turned out dead.
         session._retry_connection = False
         return session
-
-
-def _through(proxy: Proxy, call: Call) -> tuple[Head | CIMultiDict[str], dict[str, Any]]:
-    """Where the proxy's own password goes: on a tunnel's CONNECT, or beside the request's headers."""
-    extra: dict[str, Any] = {"proxy": URL(proxy.url)}
-    if proxy.authorization is None:
-        return call.headers, extra
-    if call.target.origin.scheme == "https":
-        extra["proxy_headers"] = {hdrs.PROXY_AUTHORIZATION: proxy.authorization}
-        return call.headers, extra
-    headers = call.headers.copy()
-    headers[hdrs.PROXY_AUTHORIZATION] = proxy.authorization
-    return headers, extra
 
 
 def _stale(exchange: Exchange) -> bool:
