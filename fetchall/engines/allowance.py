@@ -15,11 +15,11 @@ from fetchall.engines.messages import Allowance
 
 
 class Allowances:
-    """`total` shared out among processes by their slots, evenly at first."""
+    """`total` shared out among processes by their slots; none has anything before it says that it could use it."""
 
     def __init__(self, total: int, slots: int) -> None:
         self._total = total
-        self.allowed = fair_parts([total] * slots, total)
+        self.allowed = [0] * slots
         """What each was told that it may have."""
         self.number = [0] * slots
         """How often each was told another number."""
@@ -42,9 +42,9 @@ class Allowances:
         self._share()
 
     def died(self, slot: int) -> None:
-        """A process is gone with all that it had on the wire; the one in its place is told anew."""
-        self.counted[slot] = self.allowed[slot]
-        self._wishes[slot] = 0
+        """A process is gone with all that it had on the wire; the one in its place begins with nothing."""
+        self._set(slot, 0)
+        self.counted[slot] = self._wishes[slot] = 0
 
     def _share(self) -> None:
         """Give what is free to those who have less than their fair part, and take what they lack from others."""

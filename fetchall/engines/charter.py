@@ -12,7 +12,6 @@ import socket
 import sys
 from dataclasses import replace
 
-from fetchall.engines.allowance import Allowances
 from fetchall.engines.messages import Allowance, Charter
 from fetchall.errors import InvalidOptions
 from fetchall.options import Options
@@ -30,7 +29,7 @@ def charter_of(options: Options, columns: Columns | None, jar: Cookies | None) -
     if options.clock is not None:
         raise InvalidOptions("processes have a clock of their own: give either processes or a clock")
     slots = options.process_count
-    share = Allowances(options.concurrency, slots).allowed[0]
+    share = options.concurrency // slots
     own = replace(
         options,
         processes=1,
@@ -51,7 +50,7 @@ def charter_of(options: Options, columns: Columns | None, jar: Cookies | None) -
     charter = Charter(
         options=own,
         columns=columns,
-        allowance=Allowance(share),
+        allowance=Allowance(share if options.auto else 0),
         look_ahead=max(LOOK_AHEAD // slots, 2 * options.concurrency),
         splits=_splits(options, jar),
         parent=os.getpid(),

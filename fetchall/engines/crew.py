@@ -16,7 +16,7 @@ from fetchall.engines.charter import charter_of
 from fetchall.engines.dealer import Dealer
 from fetchall.engines.harvest import Harvest
 from fetchall.engines.member import Member
-from fetchall.engines.messages import Account, Captured, Farewell, Orders, Piece
+from fetchall.engines.messages import Account, Allowance, Captured, Farewell, Orders, Piece
 from fetchall.errors import FetchallError
 from fetchall.options import Options
 from fetchall.pool import LOOK_AHEAD
@@ -80,9 +80,8 @@ class Crew:
     @property
     def concurrency(self) -> int:
         """See `Run`; with `auto` what each child found, added up."""
-        if not self._options.auto or not self._members:
-            return self._options.concurrency
-        return sum(member.concurrency for member in self._members)
+        found = sum(member.concurrency for member in self._members)
+        return found if self._options.auto and found else self._options.concurrency
 
     @property
     def settled(self) -> bool:
@@ -140,8 +139,11 @@ class Crew:
         if self._reader is not None:
             self._reader.cancel()
 
+    def _allowance(self, slot: int) -> Allowance:
+        return self._charter.allowance if self._options.auto else self._allowances.of(slot)
+
     def _hire(self, slot: int) -> Member:
-        charter = self._charter._replace(allowance=self._allowances.of(slot))
+        charter = self._charter._replace(allowance=self._allowance(slot))
         member = Member(slot, charter, self._on_message, self._on_lost, self._options.recorder)
         member.held |= self._dealer.held
         return member
@@ -245,7 +247,7 @@ class Crew:
             self._end()
             return
         for member in self._members:
-            member.order(self._dealer.take(member.slot, member.wanted), self._allowances.of(member.slot))
+            member.order(self._dealer.take(member.slot, member.wanted), self._allowance(member.slot))
         if self._wanted() and not self._hungry.is_set():
             self._hungry.set()
 

@@ -54,7 +54,7 @@ class Member:
         """Rows that came, that were taken, and that it knows were."""
         self.allowance = charter.allowance
         self.in_flight = 0
-        self.concurrency, self.settled = charter.allowance.allowed, False
+        self.concurrency, self.settled = 0, False
         self.over = False
         """It said farewell, or it is gone."""
         self.journeys: list[bytes] = []
