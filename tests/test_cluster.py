@@ -149,13 +149,15 @@ def test_the_time_of_a_run_ends_it_with_5(cluster: Cluster, site: Slow, tmp_path
 
 def test_secrets_travel_to_the_workers_and_nowhere_else(cluster: Cluster, site: Slow, tmp_path: Path) -> None:
     cluster.ensure(1)
-    # What can't be written makes a worker complain, with all that it was told.
     (tmp_path / "urls.txt").write_text(site.url("/1", user="me:hunter2@") + "\n")
     secrets = ("-H", "X-Api-Key: hunter2", "-b", "s=hunter2", "-v")
     done = run(*words(cluster, tmp_path / "out", *secrets), folder=tmp_path)
     assert done.code == 0, done.err
-    failing = run(*words(cluster, tmp_path / "other", *secrets, "--cacert", "/no/such"), folder=tmp_path)
-    assert failing.code != 0
+    # What can't be written makes a worker complain, with all that it was told.
+    (tmp_path / "here").write_text("")
+    failing = run(*words(cluster, tmp_path / "other", *secrets, "--bodies", "here/bodies"), folder=tmp_path)
+    assert failing.code == 3
+    assert "Compute Failed" in cluster.said()
     for name, data in contents(tmp_path / "out").items():
         assert b"hunter2" not in data, name
     assert "hunter2" not in cluster.said() + done.err + failing.err
