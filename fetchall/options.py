@@ -615,6 +615,11 @@ class Options:
             raise InvalidOptions(f"--match or --filter {error}") from error
         if choice is not None and choice.needs_text and not self.body:
             raise InvalidOptions("--match and --filter by text need --body")
+        self._check_bodies()
+        if self.key and not self.cert:
+            raise InvalidOptions("--key needs --cert")
+
+    def _check_bodies(self) -> None:
         if self.bodies is not None and "://" in self.bodies:
             raise InvalidOptions("--bodies takes a folder of this machine, not a URL: save there, then copy it")
         if self.bodies is None and (self.name is not None or self.no_clobber or self.dedupe_bodies):
@@ -634,8 +639,6 @@ class Options:
                 naming.check(self.name)
             except ValueError as error:
                 raise InvalidOptions(f"--name {error}") from error
-        if self.key and not self.cert:
-            raise InvalidOptions("--key needs --cert")
 
     def without_files(self) -> Options:
         """The same requests, without what is stored of their answers beside the rows."""

@@ -28,7 +28,8 @@ def check_outputs(reporting: Reporting, sources: Sequence[str]) -> None:
     named = [name for name in (*reporting.output, reporting.summary) if name is not None and name != STDOUT]
     for name in filter(places.is_remote, named):
         _check_remote(name)
-    named += _indexes(reporting)
+    if reporting.cluster is None:
+        named += _indexes(reporting)
     inputs = _identities(sources)
     seen: set[object] = set()
     for name in named:

@@ -240,7 +240,7 @@ def python(code: str, folder: Path) -> Done:
         (["-o", "a/", "--sync"], "exclude each other"),
         (["-o", "a/", "--shard", "1/2"], "exclude each other"),
         (["-o", "a/", "--ordered"], "exclude each other"),
-        (["-o", "a/", "--cookie-jar", "jar"], "--cookie-jar and --tar-shards would be written by every worker"),
+        (["-o", "a/", "--cookie-jar", "jar"], "a worker is one process of its own"),
         (["-o", "a/", "--format", "json"], "exclude each other"),
     ],
 )

@@ -13,7 +13,7 @@ from fetchall import Options, Request, Result
 from fetchall.options import Reporting
 from fetchall.outputs import Outputs
 from fetchall.person import Person
-from fetchall.rows import PLAIN, Columns, Row
+from fetchall.rows import Columns, Row
 from fetchall.sinks.saved import SavedFiles
 from tests.resuming import ANSWER, Site, apart, fetchall, rows
 
@@ -25,7 +25,7 @@ def site() -> Iterator[Site]:
 
 
 def row(index: int, file: str | None, size: int = 1) -> Row:
-    return Row(Result(Request("http://h/", index), "GET", "http://h/", file=file, size=size), PLAIN)
+    return Row(Result(Request("http://h/", index), "GET", "http://h/", file=file, size=size), Columns(file=True))
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="names of descriptors are in /proc")

@@ -79,8 +79,8 @@ def _batches(urls: Iterable[str | Request]) -> Iterator[list[Request]]:
 
 def check(options: Options) -> None:
     """Raise `InvalidOptions` for what a worker would refuse, before one is asked."""
-    if options.cookie_jar or options.tar_shards:
-        raise InvalidOptions("--cookie-jar and --tar-shards would be written by every worker: leave them out")
+    if options.cookie_jar or options.tar_shards or options.process_count > 1:
+        raise InvalidOptions("a worker is one process of its own: no --cookie-jar, --tar-shards or --processes")
     Session(options)
 
 

@@ -41,7 +41,7 @@ class SavedFiles:
 
     def write(self, rows: Sequence[Row]) -> bool:
         """See `Sink`: the journal has these."""
-        self._names += [row.result.file for row in rows if row.result.file is not None]
+        self._names += [file for row in rows if (file := row.fields.get("file")) is not None]
         return False
 
     def sync(self) -> None:
