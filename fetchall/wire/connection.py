@@ -132,7 +132,8 @@ class Protocol(Framed):
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         """At each body's end aiohttp asks for what is hardly ever needed: to read on after a pause."""
-        if self._reading_paused or resume_parser:
+        payload = self._payload
+        if self._reading_paused or (resume_parser and (payload is None or not payload.is_eof())):
             super().resume_reading(resume_parser)
 
     @property

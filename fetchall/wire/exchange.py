@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from fetchall.wire.connection import Protocol
     from fetchall.wire.guard import BlockedAddress
-    from fetchall.wire.message import Plain
 
 
 class Exchange(Tally):
@@ -33,7 +32,7 @@ class Exchange(Tally):
 
     __slots__ = (
         "blocked", "connect_at", "connect_end", "dns_at", "dns_end", "ends_at", "expired", "fresh", "head_at",
-        "on_taken", "plain", "protocol", "response", "reused", "sent_at", "started_at", "taken_at", "task",
+        "on_taken", "protocol", "response", "reused", "sent_at", "started_at", "taken_at", "task",
     )  # fmt: skip
 
     def __init__(self, task: asyncio.Task[Any], started_at: float, budget: float) -> None:
@@ -42,8 +41,6 @@ class Exchange(Tally):
         self.started_at = started_at
         self.ends_at = started_at + budget if budget else inf
         self.expired = False
-        self.plain: Plain | None = None
-        """What is sent, where that is a head alone, to no proxy."""
         self.blocked: BlockedAddress | None = None
         """An address that was not dialled."""
         self.fresh = False

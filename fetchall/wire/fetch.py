@@ -7,8 +7,7 @@ Knows the aiohttp session; it must not know retries, the redirects' policy, or t
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from functools import partial
 from time import monotonic
 from typing import Any, NamedTuple
@@ -22,17 +21,26 @@ from fetchall.retry import IDEMPOTENT
 from fetchall.urls import Target
 from fetchall.wire.bandwidth import Bandwidth, Metered
 from fetchall.wire.body import Keeper, receive
-from fetchall.wire.connection import Connector, check_aiohttp
+from fetchall.wire.client import session_of, timeout_of
+from fetchall.wire.connection import check_aiohttp
 from fetchall.wire.credentials import Head
 from fetchall.wire.deadline import Deadlines
 from fetchall.wire.exchange import EXCHANGE, Exchange
 from fetchall.wire.failures import STALE, BadHead, TooLarge, Truncated, classify
-from fetchall.wire.message import HEAD_ALONE, Lines, NoCookies, WireRequest, as_it_stands, lines, plain
+from fetchall.wire.message import (
+    HEAD_ALONE,
+    Lines,
+    PlainRequest,
+    as_it_stands,
+    ask,
+    lines,
+    plain,
+)
 from fetchall.wire.proxied import through
 from fetchall.wire.proxies import Proxy
 from fetchall.wire.quota import rationed
 from fetchall.wire.ranges import Part
-from fetchall.wire.recording import Record, Recording, begin, end
+from fetchall.wire.recording import Record, begin, end
 from fetchall.wire.wiring import Wiring
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -73,14 +81,13 @@ class Fetcher:
         self._head: Head | None = None
         """The head that was sent last, which is mostly the next one's too."""
         self._lines: Lines | None = None
-        self._timeout = aiohttp.ClientTimeout(
-            total=None,
-            connect=wiring.connect_timeout or None,
-            ceil_threshold=float("inf"),
-        )
-        self._direct = self._session(wiring.socket_factory)
+        self._timeout = timeout_of(wiring)
+        self._direct = session_of(wiring, self._timeout, wiring.socket_factory)
+        assert self._direct.connector is not None
+        self._connector = self._direct.connector
+        self._loop = asyncio.get_running_loop()
         # A guard can't tell a proxy from a target, so what goes through proxies has a connector of its own.
-        self._proxied = self._session(None) if wiring.proxies.any else self._direct
+        self._proxied = session_of(wiring, self._timeout, None) if wiring.proxies.any else self._direct
 
     def limit_rate(self, rate: float) -> None:
         """So many bytes a second from now on, for all bodies together."""
@@ -178,8 +185,8 @@ class Fetcher:
             if call.headers is not self._head:
                 self._head, self._lines = call.headers, lines(call.headers)
             if self._lines is not None:
-                exchange.plain = plain(call.method, call.target.href, call.target.origin, self._lines)
-                return self._direct.request(call.method, exchange.plain.site.url, allow_redirects=False)
+                head = plain(call.method, call.target.href, call.target.origin, self._lines)
+                return ask(self._connector, PlainRequest(call.method, head, self._loop), self._timeout)
         return self._send_whole(call, proxy)
 
     def _send_whole(self, call: Call, proxy: Proxy | None) -> Awaitable[aiohttp.ClientResponse]:
@@ -253,32 +260,6 @@ class Fetcher:
 
     def _timings(self, exchange: Exchange) -> Timings | None:
         return exchange.timings(monotonic()) if self._wiring.timings else None
-
-    def _session(self, socket_factory: Callable[[Any], socket.socket] | None) -> aiohttp.ClientSession:
-        wiring = self._wiring
-        connector = Connector(
-            wiring.sockets,
-            # Where there are two connectors, they share them.
-            wiring.spare // 2 if wiring.proxies.any else wiring.spare,
-            tls=wiring.tls,
-            protocol=Recording if wiring.recording else None,
-            resolver=wiring.resolver,
-            use_dns_cache=False,  # the resolver has one
-            family=wiring.family,
-            pinned=wiring.pinned,
-            socket_factory=socket_factory,
-        )
-        session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=NoCookies(),
-            request_class=WireRequest,
-            timeout=self._timeout,
-            auto_decompress=False,
-            trust_env=False,
-        )
-        # aiohttp would send a request again by itself, once and silently, on a connection that turned out dead.
-        session._retry_connection = False
-        return session
 
 
 def _stale(exchange: Exchange) -> bool:

@@ -9,6 +9,7 @@ here in one piece, from lines that were put together once; all others, with a bo
 
 from __future__ import annotations
 
+import asyncio
 from functools import lru_cache
 from http.cookies import BaseCookie
 from time import monotonic
@@ -17,8 +18,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import aiohttp
 from aiohttp import hdrs
 from aiohttp.abc import AbstractStreamWriter
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest, ClientResponse, ConnectionKey, RequestInfo
-from aiohttp.connector import Connection
+from aiohttp.connector import BaseConnector, Connection
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 HEAD_ALONE = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that send no Content-Length where they send no body (RFC 9110 section 8.6)."""
+_NO_HEADERS: CIMultiDict[str] = CIMultiDict()
+_NO_TRACES: list[Any] = []
 _SITES = 1024
 """Origins that are kept ready; a list that is in more at once pays for a URL each time."""
 
@@ -105,41 +109,15 @@ class WireRequest(ClientRequest):
     proxy = proxy_auth = proxy_headers = server_hostname = None
     _ssl = True
     _skip_auto_headers = CIMultiDict({hdrs.CONTENT_TYPE: None})
-    _plain: Plain | None = None
-
-    def __init__(self, method: str, url: URL, **given: Any) -> None:
-        plain = EXCHANGE.get().plain
-        if plain is None:
-            super().__init__(method, url, **given)
-            return
-        self._plain = plain
-        self.method = method
-        self.url = self.original_url = url
-        self.headers = CIMultiDict()
-        self.loop = given["loop"]
 
     def update_auto_headers(self, skip_auto_headers: object) -> None:
         """No headers but those that were handed in."""
 
-    @property
-    def connection_key(self) -> ConnectionKey:
-        """See `Site.key`."""
-        return super().connection_key if self._plain is None else self._plain.site.key
-
     async def send(self, conn: Connection) -> ClientResponse:
         """Write the head, and give the response that is to come."""
-        if self._plain is None:
-            response = await super().send(conn)
-            EXCHANGE.get().sent(monotonic())
-            return response
-        protocol = conn.protocol
-        transport = protocol.transport if protocol is not None else None
-        if protocol is None or transport is None or transport.is_closing():
-            raise aiohttp.ServerDisconnectedError("the connection was closed before the request was sent")
-        transport.write(self._plain.head)
+        response = await super().send(conn)
         EXCHANGE.get().sent(monotonic())
-        protocol.start_timeout()
-        return PlainResponse(self)
+        return response
 
     async def write_bytes(
         self, writer: AbstractStreamWriter, conn: Connection, content_length: int | None = None
@@ -149,6 +127,57 @@ class WireRequest(ClientRequest):
         EXCHANGE.get().sent(monotonic())
 
 
+class PlainRequest(WireRequest):
+    """A request that is a head alone: as much of one as the connector wants to know."""
+
+    def __init__(self, method: str, plain: Plain, loop: asyncio.AbstractEventLoop) -> None:
+        self.method = method
+        self.url = self.original_url = plain.site.url
+        self.headers = _NO_HEADERS
+        self.loop = loop
+        self._plain = plain
+
+    @property
+    def connection_key(self) -> ConnectionKey:
+        """See `Site.key`."""
+        return self._plain.site.key
+
+    def write(self, protocol: ResponseHandler) -> None:
+        """Send it, and expect its answer."""
+        protocol.set_response_params(skip_payload=self.method == hdrs.METH_HEAD, read_until_eof=True)
+        transport = protocol.transport
+        if transport is None or transport.is_closing():
+            raise aiohttp.ServerDisconnectedError("the connection was closed before the request was sent")
+        transport.write(self._plain.head)
+        EXCHANGE.get().sent(monotonic())
+        protocol.start_timeout()
+
+
+async def ask(connector: BaseConnector, request: PlainRequest, timeout: aiohttp.ClientTimeout) -> ClientResponse:
+    """
+    Send a request, and give its response once the head has come: what aiohttp's session does for it, and no more.
+
+    Raises what that would raise.
+    """
+    try:
+        connection = await connector.connect(request, _NO_TRACES, timeout)
+        response = PlainResponse(request)
+        try:
+            assert connection.protocol is not None
+            request.write(connection.protocol)
+            return await response.start(connection)
+        except BaseException:
+            response.close()
+            connection.close()
+            raise
+    except aiohttp.ClientError:
+        raise
+    except TimeoutError as error:
+        raise aiohttp.ConnectionTimeoutError(f"Connection timeout to host {request.url}") from error
+    except OSError as error:
+        raise aiohttp.ClientOSError(*error.args) from error
+
+
 class PlainResponse(ClientResponse):
     """
     aiohttp's response to a head alone.
@@ -156,7 +185,7 @@ class PlainResponse(ClientResponse):
     It holds its connection until `release` or `close`; aiohttp's lets it go by itself, which takes callbacks.
     """
 
-    def __init__(self, request: WireRequest) -> None:
+    def __init__(self, request: PlainRequest) -> None:
         self.method = request.method
         self._url = self._real_url = request.url
         self._request = request
