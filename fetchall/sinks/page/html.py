@@ -97,7 +97,7 @@ def _section(name: str, title: str, inner: str, note: str = "") -> str:
 
 
 _KEYS = (
-    ("other", "earlier attempts and redirect hops"),
+    ("other", "earlier attempts, redirects, and between phases"),
     ("queued", "queued"),
     ("dns", "dns"),
     ("connect", "connect"),
