@@ -26,6 +26,7 @@ from fetchall.tar_shards import Shards
 from fetchall.validators import Known
 from fetchall.wire.body import Memory
 from fetchall.wire.failures import NotKept
+from fetchall.wire.hashing import Hasher
 
 FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EIO, errno.EROFS, errno.ENODEV})
 """What a system says when no further body can be stored: the run ends, and can be resumed."""
@@ -35,8 +36,8 @@ _DIGESTS = {64: "sha256", 32: "md5"}
 class Saved(Memory):
     """Also writes to a file that has no name of its own yet."""
 
-    def __init__(self, bodies: Bodies, folder: Folder, *, body: bool, md5: bool) -> None:
-        super().__init__(digest=True, body=body, md5=md5)
+    def __init__(self, bodies: Bodies, folder: Folder, hasher: Hasher, *, body: bool, md5: bool) -> None:
+        super().__init__(digest=True, body=body, md5=md5, hasher=hasher)
         self._bodies = bodies
         self._folder = folder
         self._descriptor = -1
@@ -90,6 +91,7 @@ class Bodies:
         self._sha256 = options.sha256
         self._column = options.checksum_column
         self._choice = options.choice
+        self._hasher = Hasher()
         self.cut_off = Continuing(options)
         self._shards: Shards | None = None
         self._owned: Shards | None = None
@@ -108,6 +110,7 @@ class Bodies:
 
     def close(self, *, complete: bool) -> None:
         """Let go of the folder; whether the run came to the end of its list."""
+        self._hasher.close()
         self.cut_off.close()
         if self._owned is not None:
             self._owned.end(complete=complete)
@@ -118,9 +121,9 @@ class Bodies:
         """What takes a hop's body; None: nobody wants it."""
         checksum = self._column is not None
         if self._folder is not None:
-            return Saved(self, self._folder, body=self._body, md5=checksum)
+            return Saved(self, self._folder, self._hasher, body=self._body, md5=checksum)
         if self._digest or checksum:
-            return Memory(digest=True, body=self._body, md5=checksum)
+            return Memory(digest=True, body=self._body, md5=checksum, hasher=self._hasher)
         return None
 
     def has_kept(self, request: Request, known: Known) -> bool:

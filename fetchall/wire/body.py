@@ -7,7 +7,6 @@ Knows streams and decoders; it must not know whose body it is.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -16,6 +15,7 @@ from aiohttp import StreamReader
 from fetchall.units import format_size
 from fetchall.wire.decode import Decoder, decoder
 from fetchall.wire.failures import TooLarge
+from fetchall.wire.hashing import Digest, Hasher
 
 _BREATH = 48
 """Chunks of decoding (at most 96 KiB each) after which the loop gets its turn: some 10 ms."""
@@ -31,9 +31,8 @@ class Keeper(Protocol):
 class Memory:
     """Keeps the digest, and the body where asked for; the cap bounds what is held."""
 
-    def __init__(self, *, digest: bool, body: bool, md5: bool = False) -> None:
-        self._hash = hashlib.sha256() if digest else None
-        self._md5 = hashlib.md5(usedforsecurity=False) if md5 else None
+    def __init__(self, *, digest: bool, body: bool, md5: bool = False, hasher: Hasher | None = None) -> None:
+        self._digest = Digest(hasher, md5=md5) if digest else None
         self.size = 0
         """Bytes that came."""
         self._chunks: list[bytes] | None = [] if body else None
@@ -41,10 +40,8 @@ class Memory:
     def write(self, chunk: bytes) -> None:
         """See `Keeper`."""
         self.size += len(chunk)
-        if self._hash is not None:
-            self._hash.update(chunk)
-        if self._md5 is not None:
-            self._md5.update(chunk)
+        if self._digest is not None:
+            self._digest.update(chunk)
         if self._chunks is not None:
             self._chunks.append(chunk)
 
@@ -61,12 +58,12 @@ class Memory:
     @property
     def sha256(self) -> str | None:
         """The digest in hex; None where not asked for."""
-        return self._hash.hexdigest() if self._hash is not None else None
+        return self._digest.sha256 if self._digest is not None else None
 
     @property
     def md5(self) -> str | None:
-        """As `sha256`: some lists still have only this one."""
-        return self._md5.hexdigest() if self._md5 is not None else None
+        """As `sha256`."""
+        return self._digest.md5 if self._digest is not None else None
 
     @property
     def body(self) -> bytes | None:
