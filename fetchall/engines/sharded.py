@@ -19,9 +19,9 @@ from typing import IO, Any
 from fetchall.engines import manifest
 from fetchall.engines.manifest import STOP, Manifest, Sum
 from fetchall.engines.shards import Cut, Piece, Spool, lanes_for, rows_for
-from fetchall.engines.store import LOCK, Store, is_remote, store_of, write
+from fetchall.engines.store import LOCK, LocalStore, Store, store_of, write
 from fetchall.engines.worker import Job, fetch_shard
-from fetchall.errors import FetchallError, InvalidOptions, ResumeError, SinkError
+from fetchall.errors import FetchallError, InvalidOptions, SinkError
 from fetchall.options import Options, resolve_options
 from fetchall.records import Request, Summary
 from fetchall.rows import Columns
@@ -102,7 +102,7 @@ class Sharded:
         self._columns = Columns.of(options, input=input)
         self._store: Store = store_of(folder, make=True)
         # A worker's own folder is another.
-        self._folder = folder if is_remote(folder) else os.path.abspath(self._store.name)
+        self._folder = os.path.abspath(self._store.name) if isinstance(self._store, LocalStore) else folder
         self._lock: IO[bytes] | None = self._store.lock()
         self._spool: Spool | None = None
         self._futures: dict[asyncio.Future[ShardNote | None], list[Piece]] = {}
@@ -112,7 +112,7 @@ class Sharded:
         self.show: Callable[[Sum, int], None] = lambda found, under_way: None
 
     def __repr__(self) -> str:
-        return f"<Sharded {self.sum.tally.urls} of {self.total} rows in {self._folder}>"
+        return f"<Sharded {self.sum.tally.urls} of {self.total} rows in {self._store.name}>"
 
     @property
     def complete(self) -> bool:
@@ -146,7 +146,7 @@ class Sharded:
             self._identity = Manifest.begin(
                 spool.whole.hex(), self.total, Cut(lanes, rows), len(self._pieces), self._options
             )
-        self._take_over()
+        self._take_over(spool)
         if known is None:
             self._identity.save(store)
 
@@ -156,14 +156,10 @@ class Sharded:
                 return
             yield batch
 
-    def _take_over(self) -> None:
+    def _take_over(self, spool: Spool) -> None:
         """Count the shards that are finished; the others are left to do."""
-        done: set[int] = set()
-        identity = self._identity.whole, self._identity.shards
-        for note in manifest.notes(self._store):
-            if (note.whole, note.shard.of) != identity or note.shard.number in done:
-                raise ResumeError(f"{self._store.name}: {note.file} is no shard of this run; move it elsewhere")
-            done.add(note.shard.number)
+        done = self._identity.finished(self._store, [spool.rows(piece) for piece in self._pieces])
+        for note in done.values():
             self.sum.add(note)
         self._pieces = [piece for piece in self._pieces if piece.number not in done]
         self._store.remove(STOP)
@@ -253,6 +249,7 @@ class Sharded:
             whole=run_of.whole,
             total=run_of.total,
             columns=self._columns,
+            salt=run_of.salt,
             blocks=self._spool.blocks(piece),
             options=_for_worker(self._options, self._at_once),
         )
