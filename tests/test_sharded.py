@@ -19,10 +19,11 @@ from hypothesis import strategies as st
 
 from fetchall import InvalidOptions, Options, Request, SinkError, Summary, fetch_sharded, places
 from fetchall.dealing import site_of
+from fetchall.engines import sharded, worker
 from fetchall.engines import store as store_module
-from fetchall.engines import worker
 from fetchall.engines.manifest import MANIFEST, STOP
 from fetchall.engines.merge import finished, lines
+from fetchall.engines.sharded import Sharded
 from fetchall.engines.shards import MOST_LANES, MOST_ROWS, Spool, lanes_for, requests_of, rows_for
 from fetchall.engines.store import LocalStore, store_of, write
 from fetchall.engines.worker import Job, fetch_shard
@@ -191,6 +192,41 @@ def test_a_finished_shard_that_is_given_out_again_is_not_fetched_again(site: Sit
     assert [note and note.shard for note in found] == [job.shard for job in jobs]
     assert contents(tmp_path / "out") == before
     assert set(site.counts.values()) == {1}
+
+
+class _Nobody(Executor):
+    """Takes work, and has nobody to do it."""
+
+    def __init__(self) -> None:
+        self.futures: list[Future[Any]] = []
+        self.then: Callable[[], object] = lambda: None
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.futures.append(Future())
+        asyncio.get_running_loop().call_soon(self.then)
+        return self.futures[-1]
+
+
+def test_a_run_that_is_stopped_does_not_wait_for_workers_that_are_gone(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharded, "_LOOK", 0.01)
+    executor = _Nobody()
+
+    async def stopped() -> bool:
+        run = Sharded(str(tmp_path / "out"), executor, Options(), lambda: 1)
+        try:
+            await run.prepare(iter([[Request(site.url("/1"), 0)]]), resume=False, overwrite=False)
+            executor.then = run.stop
+            await asyncio.wait_for(run.go(), 30)
+            return run.complete
+        finally:
+            run.close()
+
+    assert asyncio.run(stopped()) is False
+    assert all(future.cancelled() for future in executor.futures)
+    assert len(executor.futures) == 1
+    assert fetch([site.url("/1")], tmp_path / "out", Inline(), resume=True).ok == 1
 
 
 class _During(LocalStore):

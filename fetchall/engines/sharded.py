@@ -32,6 +32,10 @@ from fetchall.wire.session import Session
 _FILES = ("cacert", "cert", "key", "netrc_file", "bodies")
 """Options that name files, which a worker must find whatever its folder is."""
 _AT_ONCE = 1000
+_LOOK = 1.0
+"""Seconds between two looks at how many workers there are."""
+_LAST_LOOKS = 20
+"""Looks in a row that bring nothing, after which a run that stops no longer waits: there may be no worker any more."""
 
 
 async def fetch_sharded(
@@ -168,15 +172,16 @@ class Sharded:
         """Until every shard is finished, or `stop` was called and nobody is at work any more."""
         if self._stopping:
             return
-        run, waiting = secrets.token_hex(8), self._chains()
+        run, waiting, idle = secrets.token_hex(8), self._chains(), 0
         self.show(self.sum, 0)
         try:
-            while waiting or self._futures:
+            while idle < _LAST_LOOKS and (waiting or self._futures):
                 while waiting and not self._stopping and len(self._futures) < self._window():
                     self._submit(heappop(waiting)[2], run)
                 if not self._futures:
                     return
-                done, _ = await asyncio.wait(self._futures, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
+                done, _ = await asyncio.wait(self._futures, timeout=_LOOK, return_when=asyncio.FIRST_COMPLETED)
+                idle = idle + 1 if self._stopping and not done else 0
                 for future in done:
                     chain = self._futures.pop(future)
                     note = await _note_of(future, chain[0])
@@ -195,6 +200,7 @@ class Sharded:
         finally:
             for future in self._futures:
                 future.add_done_callback(_heard)
+                future.cancel()
         if self.complete:
             manifest.sweep(self._store)
 
@@ -229,11 +235,7 @@ class Sharded:
         return found
 
     def _window(self) -> int:
-        """
-        How many shards may be with the executor.
-
-        One in reserve for each that is worked on, so that no worker waits for us; but no more than share a rate.
-        """
+        """How many shards the executor may have: one in reserve for each worked on, but no more than share a rate."""
         if self._options.rate or self._options.limit_rate:
             return self._at_once
         return 2 * max(self._workers(), 1)
