@@ -36,13 +36,17 @@ class Cluster:
         self.file = folder / "scheduler.json"
         self.workers: list[subprocess.Popen[bytes]] = []
         self.scheduler = self._start("scheduler", "--port", "0", "--scheduler-file", str(self.file))
-        until(lambda: self.file.exists() and self.file.stat().st_size > 0, 60)
+        try:
+            until(lambda: self.file.exists() and self.file.stat().st_size > 0, 60)
+        except BaseException:
+            self.close()
+            raise
 
     def ensure(self, count: int) -> list[subprocess.Popen[bytes]]:
         """So many workers that live, connected once this returns."""
         self.workers = [worker for worker in self.workers if worker.poll() is None]
         for _ in range(count - len(self.workers)):
-            self.workers.append(self.worker())
+            self.worker()
         return self.workers
 
     def worker(self) -> subprocess.Popen[bytes]:
@@ -50,6 +54,7 @@ class Cluster:
         before = self.said().count("Registered to:")
         where = ("--scheduler-file", str(self.file), "--local-directory", str(self.folder))
         process = self._start("worker", *where, "--nthreads", "1", "--no-nanny")
+        self.workers.append(process)
         until(lambda: self.said().count("Registered to:") > before, 60)
         return process
 

@@ -125,7 +125,9 @@ class Person:
         if part is None:
             self.warn("unfinished; what goes to a file can be gone on with: -o results.jsonl, then --resume")
         else:
-            self.warn(f"unfinished: {rows:,} rows are in {part}; the same command with --resume goes on")
+            self.warn(
+                f"unfinished: {rows:,} rows are in {visible(shown(part))}; the same command with --resume goes on"
+            )
 
     def write(self, data: bytes) -> None:
         """An outlet for lines on the terminal, above the bar; see `Outlet`."""

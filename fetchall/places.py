@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -83,11 +84,8 @@ def fetched(name: str) -> BinaryIO:
     """A file to read; a remote one is copied to the disk first. Raises OSError."""
     if not is_remote(name):
         return opened(name)
-    copy = tempfile.TemporaryFile()  # noqa: SIM115 (the caller closes it)
     with _in_words(name), opened(name) as file:
-        shutil.copyfileobj(file, copy, _BLOCK)
-    copy.seek(0)
-    return copy
+        return _copied(file)
 
 
 def put(path: str, name: str) -> None:
@@ -98,26 +96,98 @@ def put(path: str, name: str) -> None:
     under another name first, for what they call a transaction may lead through a folder on another disk.
     """
     with _in_words(name):
-        from fsspec.asyn import AsyncFileSystem
-
         system, target = _system(name)
-        if isinstance(system, AsyncFileSystem):
-            system.put_file(path, target)
-            return
-        part = target + ".part"
-        try:
-            system.put_file(path, part)
-            system.mv(part, target)
-        except BaseException:
-            with suppress(Exception):
-                system.rm_file(part)
-            raise
+        _put(path, system, target, target + ".part")
 
 
 def read(file: IO[bytes], count: int, name: str) -> bytes:
     """At most so many bytes of an opened file; raises OSError."""
     with _in_words(name):
         return file.read(count)
+
+
+class Folder:
+    """A folder behind a URL, by the names of its files. Raises OSError; FileNotFoundError for what is not there."""
+
+    def __init__(self, url: str, *, make: bool = False) -> None:
+        """`make` it where it is not there. Raises `MissingExtra` as well."""
+        self._url = url
+        _fsspec("a folder that is not local")
+        with _in_words(url):
+            self._system, root = _system(url)
+            self._root = root.rstrip("/")
+            if make:
+                self._system.makedirs(self._root, exist_ok=True)
+
+    def __repr__(self) -> str:
+        return f"<Folder {shown(self._url)}>"
+
+    def names(self) -> list[str]:
+        """What is there now."""
+        with _in_words(self._url):
+            self._system.invalidate_cache()
+            return sorted(os.path.basename(path.rstrip("/")) for path in self._system.ls(self._root, detail=False))
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a small file."""
+        with _in_words(self._url):
+            return bytes(self._system.cat_file(self._path(name)))
+
+    def fetched(self, name: str) -> BinaryIO:
+        """A file to read, copied to the disk first: what reads it then meets no error of the network's."""
+        with _in_words(self._url), self._system.open(self._path(name), "rb") as file:
+            return _copied(file)
+
+    def size(self, name: str) -> int:
+        """The bytes of a file."""
+        with _in_words(self._url):
+            return int(self._system.size(self._path(name)))
+
+    def exists(self, name: str) -> bool:
+        """Whether a file is there now."""
+        with _in_words(self._url):
+            self._system.invalidate_cache()
+            return bool(self._system.exists(self._path(name)))
+
+    def remove(self, name: str) -> None:
+        """Let go of a file."""
+        with _in_words(self._url):
+            self._system.rm_file(self._path(name))
+
+    def put(self, path: str, name: str) -> None:
+        """Copy a local file there, as `put` does."""
+        with _in_words(self._url):
+            # Hidden, and nobody else's: two may put the same file, and whoever lists the folder passes it over.
+            _put(path, self._system, self._path(name), self._path(f".{name}.{secrets.token_hex(8)}.part"))
+
+    def _path(self, name: str) -> str:
+        return f"{self._root}/{name}"
+
+
+def _put(path: str, system: Any, target: str, part: str) -> None:
+    from fsspec.asyn import AsyncFileSystem
+
+    if isinstance(system, AsyncFileSystem):
+        system.put_file(path, target)
+        return
+    try:
+        system.put_file(path, part)
+        system.mv(part, target)
+    except BaseException:
+        with suppress(Exception):
+            system.rm_file(part)
+        raise
+
+
+def _copied(file: IO[bytes]) -> BinaryIO:
+    copy = tempfile.TemporaryFile()  # noqa: SIM115 (the caller closes it)
+    try:
+        shutil.copyfileobj(file, copy, _BLOCK)
+    except BaseException:
+        copy.close()
+        raise
+    copy.seek(0)
+    return copy
 
 
 def _system(name: str) -> tuple[Any, str]:

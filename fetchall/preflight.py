@@ -46,7 +46,8 @@ def check_outputs(reporting: Reporting, sources: Sequence[str]) -> None:
             if name != STDOUT:
                 check_installed(form_of(name))
     elif os.path.isfile(reporting.output[0]) or os.path.splitext(reporting.output[0])[1] in FORMS:
-        raise InvalidOptions(f"--cluster: {reporting.output[0]} names a file; -o is the folder that all workers share")
+        name = places.shown(reporting.output[0])
+        raise InvalidOptions(f"--cluster: {name} names a file; -o is the folder that all workers share")
     if reporting.summary is not None:
         _check_summary(reporting.summary)
 

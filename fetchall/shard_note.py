@@ -22,7 +22,7 @@ from fetchall.records import Timing
 from fetchall.rows import Columns
 from fetchall.sinks.outlet import write_whole
 from fetchall.tally import Tally
-from fetchall.units import Shard
+from fetchall.units import Shard, parse_shard
 
 NOTE = ".shard"
 """What is added to the output's name."""
@@ -64,9 +64,10 @@ class ShardNote:
             writer, version = found.pop("fetchall"), found.pop("version")
             if version != VERSION:
                 raise ResumeError(f"{name} is of fetchall {writer}, which this one can't read")
-            found["shard"], found["columns"] = Shard(*found["shard"]), Columns(**found["columns"])
+            found["shard"], found["columns"] = parse_shard("{}/{}".format(*found["shard"])), Columns(**found["columns"])
+            Tally.restored(found["tally"])
             return cls(**found)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
             raise ResumeError(f"{name} is damaged: fetch its shard again") from error
 
 

@@ -42,7 +42,7 @@ HOMES = {
     "tqdm": ("fetchall.progress",),
     "orjson": ("fetchall.rows", "fetchall.exact", "fetchall.source"),
     "pyarrow": ("fetchall.source", "fetchall.sinks"),
-    "fsspec": ("fetchall.places", "fetchall.engines.store"),
+    "fsspec": ("fetchall.places",),
     "ada_url": ("fetchall.urls",),
     "uvloop": ("fetchall.loops",),
     "yarl": ("fetchall.wire",),

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -71,6 +72,16 @@ def whole(out: Path, count: int) -> None:
     assert not [name for name in contents(out) if name.startswith(".") or name == "stop"]
 
 
+@contextmanager
+def under_way(*arguments: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The command, which ends with the block at the latest."""
+    with start(*arguments, folder=folder) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def words(cluster: Cluster, out: Path, *more: object) -> list[str]:
     patience = ("--timeout", "1", "--retries", "20", "--retry-delay", "0.1")
     return ["urls.txt", "--cluster", str(cluster.file), "-o", f"{out}/", *patience, *map(str, more)]
@@ -96,36 +107,47 @@ def test_a_local_clusters_processes_fetch_every_url_once(site: Slow, tmp_path: P
     assert "headers" in document["results"][0]
 
 
-def test_a_run_waits_for_workers_and_survives_one_that_is_killed(cluster: Cluster, site: Slow, tmp_path: Path) -> None:
-    site.write(tmp_path / "urls.txt", *(f"/{number}" for number in range(1500)), *(f"/slow/{n}" for n in range(500)))
+def test_a_run_waits_for_workers(site: Slow, tmp_path: Path) -> None:
+    site.write(tmp_path / "urls.txt", "/1")
     out = tmp_path / "out"
-    # Sites are one and the same, so the shards are pieces in the order of the list: the last of them hang.
-    process = start(*words(cluster, out, "--no-progress"), folder=tmp_path)
-    assert process.stderr is not None
-    if not cluster.workers:
+    with running(tmp_path / "dask") as cluster, under_way(*words(cluster, out), folder=tmp_path) as process:
+        assert process.stderr is not None
         assert b"no worker yet: waiting for one" in process.stderr.readline()
-    first, _second = cluster.ensure(2)[:2]
-    until(
-        lambda: finished(out) > 2 and sum(n for path, n in site.counts.items() if path.startswith("/slow")) >= 40,
-        PATIENCE,
-    )
-    first.send_signal(signal.SIGKILL)
-    first.wait()
-    until(lambda: "Remove worker" in cluster.said() or "lost" in cluster.said(), PATIENCE)
-    site.open.set()
-    _, err = process.communicate(timeout=command.LONGEST)
+        cluster.ensure(1)
+        _, err = process.communicate(timeout=command.LONGEST)
+    assert process.returncode == 0, err
+    whole(out, 1)
+
+
+def test_a_run_survives_a_worker_that_is_killed(cluster: Cluster, site: Slow, tmp_path: Path) -> None:
+    # The cut follows from the workers that there are when the list is read: they come first.
+    first = cluster.ensure(2)[0]
+    removed = cluster.said().count("Remove worker")
+    site.write(tmp_path / "urls.txt", *(f"/{number}" for number in range(500)), *(f"/slow/{n}" for n in range(1500)))
+    out = tmp_path / "out"
+    # There is one site, so shards are pieces of the list in its order: the first ends, and every other one hangs.
+    with under_way(*words(cluster, out, "--no-progress"), folder=tmp_path) as process:
+        until(lambda: finished(out) == 1 and len(list(out.glob(".shard-*.part"))) == 2, PATIENCE)
+        kept = indices(out)
+        first.send_signal(signal.SIGKILL)
+        first.wait()
+        until(lambda: cluster.said().count("Remove worker") > removed, PATIENCE)
+        site.open.set()
+        _, err = process.communicate(timeout=command.LONGEST)
     assert process.returncode == 0, err
     whole(out, 2000)
     assert b"2,000 ok" in err
+    assert kept
+    assert {site.counts[f"/{index}"] for index in kept} == {1}
 
 
 def test_a_run_that_is_stopped_keeps_its_shards_and_goes_on(cluster: Cluster, site: Slow, tmp_path: Path) -> None:
     cluster.ensure(2)
     site.write(tmp_path / "urls.txt", *(f"/{number}" for number in range(1500)), *(f"/slow/{n}" for n in range(500)))
     out = tmp_path / "out"
-    process = start(*words(cluster, out), folder=tmp_path)
-    until(lambda: any(path.startswith("/slow") for path in site.counts) and finished(out) > 2, PATIENCE)
-    done = stop(process, signal.SIGINT)
+    with under_way(*words(cluster, out), folder=tmp_path) as process:
+        until(lambda: any(path.startswith("/slow") for path in site.counts) and finished(out) > 2, PATIENCE)
+        done = stop(process, signal.SIGINT)
     assert done.code == 130, done.err
     assert "--resume goes on" in done.err
     kept = indices(out)
@@ -190,10 +212,32 @@ def test_a_scheduler_that_goes_away_ends_the_run_in_one_line(site: Slow, tmp_pat
     site.write(tmp_path / "urls.txt", "/1", "/slow/1")
     with running(tmp_path / "dask") as cluster:
         cluster.ensure(1)
-        process = start(*words(cluster, tmp_path / "out", "-q"), folder=tmp_path)
-        until(lambda: site.counts["/slow/1"] > 0, PATIENCE)
-        cluster.scheduler.kill()
-        _, err = process.communicate(timeout=command.LONGEST)
+        with under_way(*words(cluster, tmp_path / "out", "-q"), folder=tmp_path) as process:
+            until(lambda: site.counts["/slow/1"] > 0, PATIENCE)
+            cluster.scheduler.kill()
+            _, err = process.communicate(timeout=command.LONGEST)
+    assert process.returncode == 3, err
+    assert err.count(b"\n") == 1, err
+    assert b"--resume goes on" in err
+
+
+def test_a_scheduler_that_stands_still_ends_the_run_in_one_line(site: Slow, tmp_path: Path) -> None:
+    site.write(tmp_path / "urls.txt", "/1", "/slow/1")
+    with running(tmp_path / "dask") as cluster:
+        cluster.ensure(1)
+        code = (
+            "import sys; from fetchall.engines import cluster; cluster._SILENT = cluster._CONNECT = 1\n"
+            "from fetchall.cli import main\n"
+            f"sys.argv[1:] = {[*words(cluster, tmp_path / 'out', '-q')]}; main()"
+        )
+        command_line = [sys.executable, "-c", code]
+        with subprocess.Popen(command_line, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE) as process:
+            try:
+                until(lambda: site.counts["/slow/1"] > 0, PATIENCE)
+                cluster.scheduler.send_signal(signal.SIGSTOP)
+                _, err = process.communicate(timeout=command.LONGEST)
+            finally:
+                process.kill()
     assert process.returncode == 3, err
     assert err.count(b"\n") == 1, err
     assert b"--resume goes on" in err

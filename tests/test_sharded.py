@@ -12,21 +12,25 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetchall import InvalidOptions, Options, Request, SinkError, Summary, fetch_sharded
+from fetchall import InvalidOptions, Options, Request, SinkError, Summary, fetch_sharded, places
 from fetchall.dealing import site_of
+from fetchall.engines import sharded, worker
 from fetchall.engines import store as store_module
 from fetchall.engines.manifest import MANIFEST, STOP
 from fetchall.engines.merge import finished, lines
+from fetchall.engines.sharded import Sharded
 from fetchall.engines.shards import MOST_LANES, MOST_ROWS, Spool, lanes_for, requests_of, rows_for
 from fetchall.engines.store import LocalStore, store_of, write
 from fetchall.engines.worker import Job, fetch_shard
 from fetchall.errors import ResumeError
-from fetchall.sinks.outlet import write_all
+from fetchall.sinks.outlet import Outlet, write_all
 from tests.resuming import Site, contents, fetchall, rows
+from tests.shelf import SECRET, Shelf
 
 # They share processes' start and a server: one after the other they take less time than side by side.
 pytestmark = pytest.mark.xdist_group("sharded")
@@ -128,12 +132,197 @@ def test_a_shard_is_bounded_in_rows_and_bytes(monkeypatch: pytest.MonkeyPatch) -
     ]
     spool.read([[Request(f"http://a.example/{index}", index) for index in range(1000)], bodies])
     pieces = spool.pieces(200)
-    assert max(spool.rows(piece) for piece in pieces) <= 200 + 128
+    assert max(spool.rows(piece) for piece in pieces) <= 200 + 64
     assert sum(spool.rows(piece) for piece in pieces) == 1009
     assert all(sum(map(len, spool.blocks(piece))) <= 100_000 for piece in pieces)
     spool.close()
     assert (lanes_for(1), lanes_for(10**6)) == (16, MOST_LANES)
     assert (rows_for(0, 4), rows_for(100, 4), rows_for(10**9, 4)) == (1, 7, MOST_ROWS)
+
+
+def test_a_list_is_cut_into_as_many_shards_as_workers_want() -> None:
+    spool = Spool(1)
+    spool.read([[Request(f"http://a.example/{index}", index) for index in range(2000)]])
+    assert [len(spool.pieces(rows_for(2000, workers))) for workers in (1, 2, 4)] == [4, 8, 16]
+    spool.close()
+
+
+def test_a_long_list_has_shards_for_workers_that_come_later() -> None:
+    assert [rows_for(total, 1) for total in (2_000, 10_000, 64_000, 640_000, 6_400_000)] == [
+        500, 1_000, 1_000, 10_000, MOST_ROWS,
+    ]  # fmt: skip
+
+
+def test_a_run_that_was_cut_otherwise_is_not_gone_on_with(site: Site, tmp_path: Path) -> None:
+    urls, out = urls_of(site, 1000), tmp_path / "out"
+    fetch(urls, out, Inline())
+    written = (out / MANIFEST).read_text()
+    manifest = json.loads(written)
+    for size, shards in ((500, manifest["shards"]), (500, 2), (0, 1)):
+        changed = {**manifest, "cut": [manifest["cut"][0], size], "shards": shards}
+        (out / MANIFEST).write_text(json.dumps(changed))
+        before = contents(out)
+        with pytest.raises(ResumeError):
+            fetch(urls, out, Inline(), resume=True)
+        assert contents(out) == before
+    (out / MANIFEST).write_text(json.dumps({**manifest, "cut": [manifest["cut"][0], 500]}))
+    with pytest.raises(ResumeError, match="cut otherwise: finish it where it began, or --overwrite"):
+        fetch(urls, out, Inline(), resume=True)
+    (out / MANIFEST).write_text(written)
+    assert fetch(urls, out, Inline(), resume=True).urls == 1000
+
+
+def test_a_worker_whose_folder_is_another_is_told_so(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+
+    def not_mounted(job: Job) -> None:
+        object.__setattr__(job, "folder", str(tmp_path / "elsewhere"))
+
+    with pytest.raises(SinkError, match="elsewhere of a worker is not the run's: -o is a folder that all machines sha"):
+        fetch(urls_of(site, 3), tmp_path / "out", Inline(during=not_mounted))
+    assert not site.counts
+    assert not contents(tmp_path / "elsewhere")
+
+
+def test_a_finished_shard_that_is_given_out_again_is_not_fetched_again(site: Site, tmp_path: Path) -> None:
+    jobs: list[Job] = []
+    fetch(urls_of(site, 3), tmp_path / "out", Inline(during=jobs.append))
+    before = contents(tmp_path / "out")
+    found = [fetch_shard(job) for job in jobs]
+    assert [note and note.shard for note in found] == [job.shard for job in jobs]
+    assert contents(tmp_path / "out") == before
+    assert set(site.counts.values()) == {1}
+
+
+class _Nobody(Executor):
+    """Takes work, and has nobody to do it."""
+
+    def __init__(self) -> None:
+        self.futures: list[Future[Any]] = []
+        self.then: Callable[[], object] = lambda: None
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.futures.append(Future())
+        asyncio.get_running_loop().call_soon(self.then)
+        return self.futures[-1]
+
+
+def test_a_run_that_is_stopped_does_not_wait_for_workers_that_are_gone(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharded, "_LOOK", 0.01)
+    executor = _Nobody()
+
+    async def stopped() -> bool:
+        run = Sharded(str(tmp_path / "out"), executor, Options(), lambda: 1)
+        try:
+            await run.prepare(iter([[Request(site.url("/1"), 0)]]), resume=False, overwrite=False)
+            executor.then = run.stop
+            await asyncio.wait_for(run.go(), 30)
+            return run.complete
+        finally:
+            run.close()
+
+    assert asyncio.run(stopped()) is False
+    assert all(future.cancelled() for future in executor.futures)
+    assert len(executor.futures) == 1
+    assert fetch([site.url("/1")], tmp_path / "out", Inline(), resume=True).ok == 1
+
+
+class _During(LocalStore):
+    """Something happens as soon as a shard is begun there."""
+
+    def __init__(self, name: str, during: Callable[[], object]) -> None:
+        super().__init__(name)
+        self._during = during
+
+    def outlet(self, name: str) -> Outlet:
+        with ThreadPoolExecutor(1) as apart:  # a loop runs here
+            apart.submit(self._during).result()
+        return super().outlet(name)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_what_is_left_of_an_earlier_run_writes_into_no_later_one(
+    begun: bool, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    jobs: list[Job] = []
+    fetch([site.url("/old")], out, Inline(during=jobs.append))
+    (earlier,) = jobs
+
+    def overwritten() -> None:
+        monkeypatch.undo()
+        fetch([site.url("/new")], out, Inline(), overwrite=True)
+
+    if begun:
+        # As if its worker had been thought dead while it waits for this answer.
+        next(out.glob("*.shard")).unlink()
+        store = _During(str(out), overwritten)
+        monkeypatch.setattr(worker, "store_of", lambda name: store)
+        assert fetch_shard(earlier) is None
+    else:
+        overwritten()
+        assert fetch_shard(earlier) is None
+    (rows_there,) = out.glob("*.jsonl")
+    assert [row["url"] for row in rows(rows_there)] == [site.url("/new")]
+    assert indices(out) == [0]
+    assert not list(out.glob(".*.part"))
+
+
+@pytest.mark.parametrize("shard", [[0, 1], [2, 1], [-1, 1], ["x", 1], [1]])
+def test_a_note_that_can_not_be_is_damaged(shard: list[Any], site: Site, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    fetch(urls_of(site, 1), out, Inline())
+    (path,) = out.glob("*.shard")
+    note = json.loads(path.read_bytes())
+    changes: list[dict[str, Any]] = [{"shard": shard}, {"tally": {}}, {"tally": []}]
+    for change in changes:
+        path.write_text(json.dumps({**note, **change}))
+        with pytest.raises(ResumeError, match=f"{path.name} is damaged"):
+            fetch(urls_of(site, 1), out, Inline(), resume=True)
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder behind `shelf://`."""
+    fsspec.register_implementation("shelf", Shelf, clobber=True)
+    monkeypatch.setenv("SHELF", str(tmp_path / "shelf"))
+    (tmp_path / "shelf").mkdir()
+    return tmp_path / "shelf"
+
+
+@pytest.mark.parametrize("step", ["info", "put", "mv"])
+def test_no_message_about_a_remote_folder_has_its_secret(step: str, site: Site, shelf: Path, tmp_path: Path) -> None:
+    place = f"shelf://user:{SECRET}@out"
+    executor = Inline()
+    assert fetch(urls_of(site, 3), place, executor).ok == 3
+    assert SECRET not in "".join(map(repr, (store_of(place), executor.jobs, places.Folder(place))))
+    (shelf / "refuses").write_text(step)
+    with pytest.raises((OSError, SinkError)) as caught:
+        fetch(urls_of(site, 3), place, Inline(), overwrite=True)
+    assert SECRET not in str(caught.value)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(SinkError, match=r"nowhere://user:\*\*\*@out: ") as unknown:
+        store_of(f"nowhere://user:{SECRET}@out")
+    assert SECRET not in str(unknown.value)
+
+
+def test_a_file_behind_a_url_is_there_whole_or_not_at_all(shelf: Path) -> None:
+    store = store_of("shelf://out", make=True)
+    (shelf / "refuses").write_text("mv")
+    with pytest.raises(OSError, match="no place for shelf"):
+        write(store, "a", b"new")
+    assert store.names() == []
+    assert (store.read("a"), store.exists("a")) == (None, False)
+    (shelf / "refuses").unlink()
+    write(store, "a", b"old")
+    write(store, "a", b"new")
+    with store.open("a") as file:
+        assert (file.read(), store.size("a"), store.names()) == (b"new", 3, ["a"])
+    store.remove("a")
+    store.remove("a")
+    assert store.names() == []
 
 
 @pytest.mark.parametrize("kind", [ThreadPoolExecutor, ProcessPoolExecutor])
@@ -147,11 +336,11 @@ def test_any_executor_fetches_every_url_once(kind: type[Executor], site: Site, t
     assert set(site.counts.values()) == {1}
 
 
-@pytest.mark.parametrize("scheme", ["memory", "local"])
-def test_shards_go_to_an_object_store_as_whole_objects(scheme: str, site: Site, tmp_path: Path) -> None:
-    folder = f"{scheme}://{tmp_path}/out"
-    # What is in memory is in this process alone.
-    executor = ThreadPoolExecutor(2) if scheme == "memory" else ProcessPoolExecutor(2)
+@pytest.mark.parametrize("scheme", ["memory", "local", "shelf"])
+def test_shards_go_to_an_object_store_as_whole_objects(scheme: str, site: Site, shelf: Path, tmp_path: Path) -> None:
+    folder = "shelf://out" if scheme == "shelf" else f"{scheme}://{tmp_path}/out"
+    # What is in memory, and the shelf's name, are in this process alone.
+    executor = ProcessPoolExecutor(2) if scheme == "local" else ThreadPoolExecutor(2)
     summary = fetch(urls_of(site, 300), folder, executor)
     assert summary.ok == 300
     assert indices(folder) == list(range(300))
@@ -356,7 +545,7 @@ def test_another_version_at_a_worker_is_named() -> None:
     from fetchall.rows import PLAIN
     from fetchall.units import Shard
 
-    job = Job("x", Shard(1, 1), "/nowhere", "", 0, PLAIN, [], Options(), version="0.0.1")
+    job = Job("x", Shard(1, 1), "/nowhere", "", 0, PLAIN, "", [], Options(), version="0.0.1")
     with pytest.raises(SinkError, match=r"not 0\.0\.1: install the same on all machines"):
         fetch_shard(job)
 

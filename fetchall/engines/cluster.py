@@ -28,6 +28,8 @@ from fetchall.sinks.upload import write_document
 
 _CONNECT = 10.0
 """Seconds for the scheduler to answer."""
+_SILENT = 60.0
+"""Seconds without a word from it, after which it is given up: one that stands still closes no connection."""
 _LOOK = 1.0
 """Seconds between two looks at which workers there are."""
 
@@ -160,12 +162,17 @@ class _OnCluster:
 
     async def _look(self) -> None:
         try:
-            threads = await asyncio.to_thread(self._client.nthreads)
+            threads = await asyncio.to_thread(self._threads)
         except Exception as error:  # Dask has many for this
             raise SinkError(f"--cluster {self._address}: its scheduler is gone; --resume goes on") from error
         if not self._workers and any(count > 1 for count in threads.values()):
             self._person.warn("some workers have several threads, which share one core: start them with --nthreads 1")
         self._workers = sum(threads.values())
+
+    def _threads(self) -> dict[str, int]:
+        """The threads of each worker, which `Client.nthreads` would wait for without bound."""
+        found: dict[str, int] = self._client.sync(self._client.scheduler.ncores, callback_timeout=_SILENT)
+        return found
 
     def _tell(self, run: Sharded) -> None:
         summary, timing = run.sum.figures(complete=run.complete)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +60,26 @@ class Manifest:
         """Raise `ResumeError` for another list."""
         if fingerprint != self.whole:
             raise ResumeError(f"{name} belongs to another list: give the list as it was, or --overwrite")
+
+    def finished(self, store: Store, rows: Sequence[int]) -> dict[int, ShardNote]:
+        """
+        The notes of the shards that are done, by number, of which the first is 1; `rows`: how many each is to have.
+
+        Raises `ResumeError` for what is no shard of this run, and where the list was cut otherwise: then what is done
+        is not what is missing here, and rows would be lost or there twice.
+        """
+        found: dict[int, ShardNote] = {}
+        whole = len(rows) == self.shards
+        for note in notes(store):
+            number = note.shard.number
+            if (note.whole, note.shard.of) != (self.whole, self.shards) or number in found:
+                raise ResumeError(f"{store.name}: {note.file} is no shard of this run; move it elsewhere")
+            found[number] = note
+            whole = whole and note.tally["urls"] == rows[number - 1]
+        if not whole:
+            words = "its shards were cut otherwise: finish it where it began, or --overwrite"
+            raise ResumeError(f"{store.name}: {words}")
+        return found
 
     def save(self, store: Store) -> None:
         """Write it whole or not at all; raises OSError."""

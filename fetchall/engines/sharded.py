@@ -19,9 +19,9 @@ from typing import IO, Any
 from fetchall.engines import manifest
 from fetchall.engines.manifest import STOP, Manifest, Sum
 from fetchall.engines.shards import Cut, Piece, Spool, lanes_for, rows_for
-from fetchall.engines.store import LOCK, Store, is_remote, store_of, write
+from fetchall.engines.store import LOCK, LocalStore, Store, store_of, write
 from fetchall.engines.worker import Job, fetch_shard
-from fetchall.errors import FetchallError, InvalidOptions, ResumeError, SinkError
+from fetchall.errors import FetchallError, InvalidOptions, SinkError
 from fetchall.options import Options, resolve_options
 from fetchall.records import Request, Summary
 from fetchall.rows import Columns
@@ -32,6 +32,10 @@ from fetchall.wire.session import Session
 _FILES = ("cacert", "cert", "key", "netrc_file", "bodies")
 """Options that name files, which a worker must find whatever its folder is."""
 _AT_ONCE = 1000
+_LOOK = 1.0
+"""Seconds between two looks at how many workers there are."""
+_LAST_LOOKS = 20
+"""Looks in a row that bring nothing, after which a run that stops no longer waits: there may be no worker any more."""
 
 
 async def fetch_sharded(
@@ -102,7 +106,7 @@ class Sharded:
         self._columns = Columns.of(options, input=input)
         self._store: Store = store_of(folder, make=True)
         # A worker's own folder is another.
-        self._folder = folder if is_remote(folder) else os.path.abspath(self._store.name)
+        self._folder = os.path.abspath(self._store.name) if isinstance(self._store, LocalStore) else folder
         self._lock: IO[bytes] | None = self._store.lock()
         self._spool: Spool | None = None
         self._futures: dict[asyncio.Future[ShardNote | None], list[Piece]] = {}
@@ -112,7 +116,7 @@ class Sharded:
         self.show: Callable[[Sum, int], None] = lambda found, under_way: None
 
     def __repr__(self) -> str:
-        return f"<Sharded {self.sum.tally.urls} of {self.total} rows in {self._folder}>"
+        return f"<Sharded {self.sum.tally.urls} of {self.total} rows in {self._store.name}>"
 
     @property
     def complete(self) -> bool:
@@ -146,7 +150,7 @@ class Sharded:
             self._identity = Manifest.begin(
                 spool.whole.hex(), self.total, Cut(lanes, rows), len(self._pieces), self._options
             )
-        self._take_over()
+        self._take_over(spool)
         if known is None:
             self._identity.save(store)
 
@@ -156,14 +160,10 @@ class Sharded:
                 return
             yield batch
 
-    def _take_over(self) -> None:
+    def _take_over(self, spool: Spool) -> None:
         """Count the shards that are finished; the others are left to do."""
-        done: set[int] = set()
-        identity = self._identity.whole, self._identity.shards
-        for note in manifest.notes(self._store):
-            if (note.whole, note.shard.of) != identity or note.shard.number in done:
-                raise ResumeError(f"{self._store.name}: {note.file} is no shard of this run; move it elsewhere")
-            done.add(note.shard.number)
+        done = self._identity.finished(self._store, [spool.rows(piece) for piece in self._pieces])
+        for note in done.values():
             self.sum.add(note)
         self._pieces = [piece for piece in self._pieces if piece.number not in done]
         self._store.remove(STOP)
@@ -172,15 +172,16 @@ class Sharded:
         """Until every shard is finished, or `stop` was called and nobody is at work any more."""
         if self._stopping:
             return
-        run, waiting = secrets.token_hex(8), self._chains()
+        run, waiting, idle = secrets.token_hex(8), self._chains(), 0
         self.show(self.sum, 0)
         try:
-            while waiting or self._futures:
+            while idle < _LAST_LOOKS and (waiting or self._futures):
                 while waiting and not self._stopping and len(self._futures) < self._window():
                     self._submit(heappop(waiting)[2], run)
                 if not self._futures:
                     return
-                done, _ = await asyncio.wait(self._futures, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
+                done, _ = await asyncio.wait(self._futures, timeout=_LOOK, return_when=asyncio.FIRST_COMPLETED)
+                idle = idle + 1 if self._stopping and not done else 0
                 for future in done:
                     chain = self._futures.pop(future)
                     note = await _note_of(future, chain[0])
@@ -199,6 +200,7 @@ class Sharded:
         finally:
             for future in self._futures:
                 future.add_done_callback(_heard)
+                future.cancel()
         if self.complete:
             manifest.sweep(self._store)
 
@@ -233,11 +235,7 @@ class Sharded:
         return found
 
     def _window(self) -> int:
-        """
-        How many shards may be with the executor.
-
-        One in reserve for each that is worked on, so that no worker waits for us; but no more than share a rate.
-        """
+        """How many shards the executor may have: one in reserve for each worked on, but no more than share a rate."""
         if self._options.rate or self._options.limit_rate:
             return self._at_once
         return 2 * max(self._workers(), 1)
@@ -253,6 +251,7 @@ class Sharded:
             whole=run_of.whole,
             total=run_of.total,
             columns=self._columns,
+            salt=run_of.salt,
             blocks=self._spool.blocks(piece),
             options=_for_worker(self._options, self._at_once),
         )

@@ -28,6 +28,10 @@ EACH = 4
 """Shards for each worker at least, where the list allows it: whoever is done early takes another."""
 MOST_ROWS = 50_000
 """Rows of a shard at most: what is lost with a worker."""
+LEAST_SHARDS = 64
+"""What a long list is cut into at least: workers may come later, and it is not cut again for them;"""
+WORTHWHILE = 1_000
+"""but no shard is made smaller for them than this many rows."""
 MOST_BYTES = 8 * 1024**2
 """Bytes of a shard at most, as they travel; Dask warns of more than 10 million."""
 _BLOCK_ROWS = 128
@@ -58,7 +62,8 @@ def lanes_for(workers: int) -> int:
 
 def rows_for(total: int, workers: int) -> int:
     """How many rows a shard is to have at most."""
-    return min(max(math.ceil(total / (EACH * workers)), 1), MOST_ROWS)
+    for_later = max(math.ceil(total / LEAST_SHARDS), WORTHWHILE)
+    return min(max(math.ceil(total / (EACH * workers)), 1), for_later, MOST_ROWS)
 
 
 class Spool:
@@ -92,13 +97,17 @@ class Spool:
         self._file.flush()
 
     def pieces(self, rows: int) -> list[Piece]:
-        """Every lane in pieces of about so many rows, 0: as it is; none has more than `MOST_BYTES` but whole lanes."""
+        """
+        Every lane in pieces of so many rows, to half a block, or a block's where it is less than that; 0: as it is.
+
+        None has more than `MOST_BYTES` but whole lanes and single blocks.
+        """
         found: list[Piece] = []
         for lane, counts in enumerate(self._counts):
             first = taken = weight = 0
             for block, count in enumerate(counts):
                 size = self._sizes[lane][block]
-                if rows and taken and (taken + count > rows or weight + size > MOST_BYTES):
+                if rows and taken and (taken + count // 2 > rows or weight + size > MOST_BYTES):
                     found.append(Piece(len(found) + 1, lane, first, block))
                     first, taken, weight = block, 0, 0
                 taken += count

@@ -6,22 +6,17 @@ Knows names and bytes; it must not know what is in them.
 
 from __future__ import annotations
 
-import io
 import os
-import re
 import secrets
 import tempfile
-from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
-from typing import IO, Any, Protocol
+from typing import IO, Protocol
 
-from fetchall.errors import MissingExtra, ResumeError, SinkError
+from fetchall import places
+from fetchall.errors import ResumeError, SinkError
 from fetchall.sinks.outlet import PART, Outlet, lock, reason, sync_folder, write_all
 
 LOCK = ".lock"
-_SCHEME = re.compile(r"[a-z][a-z0-9+.-]+(?:://|::)")
-_FILE = "file://"
 
 
 class Store(Protocol):
@@ -68,19 +63,13 @@ def write(store: Store, name: str, data: bytes) -> None:
     outlet.finish(complete=True)
 
 
-def is_remote(name: str) -> bool:
-    """Whether a folder is an fsspec URL."""
-    return _SCHEME.match(name) is not None and not name.startswith(_FILE)
-
-
 def store_of(name: str, *, make: bool = False) -> Store:
     """The store of a folder or fsspec URL; `make` it where it is not there. `SinkError`, `MissingExtra`."""
     try:
-        if is_remote(name):
-            return RemoteStore(name, make=make)
-        return LocalStore(name.removeprefix(_FILE), make=make)
+        path = places.path_of(name)
+        return (RemoteStore if places.is_remote(path) else LocalStore)(path, make=make)
     except OSError as error:
-        raise SinkError(f"{name}: {reason(error)}") from error
+        raise SinkError(f"{places.shown(name)}: {reason(error)}") from error
 
 
 class LocalStore:
@@ -189,85 +178,59 @@ class RemoteStore:
 
     patience = 5.0
 
-    def __init__(self, name: str, *, make: bool = False) -> None:
-        try:
-            from fsspec.core import url_to_fs
-        except ImportError as error:
-            raise MissingExtra("a folder that is not local", "remote") from error
-        self.name = name
-        try:
-            self._fs: Any
-            self._fs, root = url_to_fs(name)
-            self._root = root.rstrip("/")
-            if make:
-                self._fs.makedirs(self._root, exist_ok=True)
-        except OSError:
-            raise
-        except Exception as error:  # each of its file systems raises its own
-            raise SinkError(f"{name}: {str(error) or type(error).__name__}") from error
+    def __init__(self, url: str, *, make: bool = False) -> None:
+        self.name = places.shown(url)
+        self._folder = places.Folder(url, make=make)
 
     def __repr__(self) -> str:
         return f"<RemoteStore {self.name}>"
 
-    def _path(self, name: str) -> str:
-        return f"{self._root}/{name}"
-
     def names(self) -> list[str]:
         """See `Store`."""
-        self._fs.invalidate_cache()
         try:
-            return sorted(os.path.basename(path) for path in self._do("ls", self._root, detail=False))
+            return self._folder.names()
         except FileNotFoundError:
             return []
 
     def read(self, name: str) -> bytes | None:
         """See `Store`."""
         try:
-            return bytes(self._do("cat_file", self._path(name)))
+            return self._folder.read(name)
         except FileNotFoundError:
             return None
 
     def open(self, name: str) -> IO[bytes]:
         """See `Store`."""
-        return io.BufferedReader(self._do("open", self._path(name), "rb"), 1024 * 1024)
+        return self._folder.fetched(name)
 
     def size(self, name: str) -> int:
         """See `Store`."""
-        return int(self._do("size", self._path(name)))
+        return self._folder.size(name)
 
     def exists(self, name: str) -> bool:
         """See `Store`."""
-        self._fs.invalidate_cache()
-        return bool(self._do("exists", self._path(name)))
+        return self._folder.exists(name)
 
     def remove(self, name: str) -> None:
         """See `Store`."""
         with suppress(FileNotFoundError):
-            self._do("rm_file", self._path(name))
+            self._folder.remove(name)
 
     def outlet(self, name: str) -> Outlet:
         """See `Store`."""
-        return _Upload(partial(self._do, "put_file"), self._path(name))
+        return _Upload(self._folder, name)
 
     def lock(self) -> IO[bytes] | None:
         """See `Store`; an object store has no locks."""
         return None
 
-    def _do(self, what: str, *arguments: Any, **more: Any) -> Any:
-        try:
-            return getattr(self._fs, what)(*arguments, **more)
-        except OSError:
-            raise
-        except Exception as error:  # each of its file systems raises its own
-            raise OSError(f"{self.name}: {str(error) or type(error).__name__}") from error
-
 
 class _Upload:
     """See `Outlet`."""
 
-    def __init__(self, put: Callable[[str, str], object], path: str) -> None:
-        self._put = put
-        self._path = path
+    def __init__(self, folder: places.Folder, name: str) -> None:
+        self._folder = folder
+        self._name = name
         self._file = tempfile.NamedTemporaryFile(prefix="fetchall-shard-")  # noqa: SIM115 (closed by `abort`)
 
     def write(self, data: bytes) -> None:
@@ -279,7 +242,7 @@ class _Upload:
         try:
             if complete:
                 self._file.flush()
-                self._put(self._file.name, self._path)
+                self._folder.put(self._file.name, self._name)
         finally:
             self._file.close()
 

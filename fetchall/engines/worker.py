@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from fetchall import __version__, descriptors
+from fetchall.engines import manifest
 from fetchall.engines.manifest import STOP, shard_name
 from fetchall.engines.shards import requests_of
 from fetchall.engines.store import Store, store_of, write
@@ -42,10 +43,12 @@ class Job:
 
     name: str
     shard: Shard
-    folder: str
+    folder: str = field(repr=False)
     whole: str
     total: int
     columns: Columns
+    salt: str
+    """Of the run's manifest, which is in the folder."""
     blocks: list[bytes] = field(repr=False)
     options: Options = field(repr=False)
     version: str = __version__
@@ -60,10 +63,22 @@ def fetch_shard(job: Job) -> ShardNote | None:
     if job.version != __version__:
         raise SinkError(f"a worker has fetchall {__version__}, not {job.version}: install the same on all machines")
     store = store_of(job.folder)
-    if store.exists(STOP):
+    if store.exists(STOP) or not _is_wanted(job, store):
         return None
+    # A worker that is lost takes with it what nobody has asked it for yet, so a finished shard may be given out again.
+    data = store.read(shard_name(*job.shard) + NOTE)
+    if data is not None:
+        return ShardNote.parse(data, f"{store.name}: the note of shard {job.shard}")
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(_Shard(job, store).fetched())
+
+
+def _is_wanted(job: Job, store: Store) -> bool:
+    """Whether the run is still that of the folder; `SinkError` where it never was: then rows would be lost there."""
+    found = manifest.load(store)
+    if found is None:
+        raise SinkError(f"{store.name} of a worker is not the run's: -o is a folder that all machines share")
+    return found.salt == job.salt
 
 
 class _Shard:
@@ -93,13 +108,21 @@ class _Shard:
         except BaseException:
             report.abort()
             raise
-        if self._stopped:
+        if self._stopped or not self._is_wanted():
             report.abort()
             return None
         report.end(time.monotonic() - started, run.concurrency, None, complete=True)
         note = self._note(name, time.monotonic() - started, run.concurrency)
         write(self._store, name + NOTE, note.json())
         return note
+
+    def _is_wanted(self) -> bool:
+        """Once more, for it may be long ago that the shard was begun: a later run may have the folder, --overwrite."""
+        try:
+            return _is_wanted(self._job, self._store)
+        except BaseException:
+            self._report.abort()
+            raise
 
     def _take(self, result: Result) -> None:
         self._pending.append(result)
