@@ -6,9 +6,11 @@ Knows requests and results; it must not know HTTP or the schedule.
 
 from __future__ import annotations
 
+import os
 import pickle
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from hashlib import blake2b
 
@@ -20,17 +22,20 @@ _CACHE = 16 * 1024
 
 
 class Seen:
-    """Keys that were met, each with a value once it has one; a database in a file that is gone with the process."""
+    """Keys that were met, each with a value once it has one; a database in a file that no kill leaves behind."""
 
     def __init__(self) -> None:
         import sqlite3  # 5 ms that most runs need not wait for
 
-        self._file = tempfile.NamedTemporaryFile(prefix="fetchall-seen-")  # noqa: SIM115 (closed by `close`)
-        self._database = sqlite3.connect(self._file.name, isolation_level=None)
+        descriptor, name = tempfile.mkstemp(prefix="fetchall-seen-")
+        os.close(descriptor)
+        self._database = sqlite3.connect(name, isolation_level=None)
         # It holds nothing that a crash must not lose.
         for pragma in ("journal_mode=OFF", "synchronous=OFF", f"cache_size=-{_CACHE}", "locking_mode=EXCLUSIVE"):
             self._database.execute(f"PRAGMA {pragma}")
         self._database.execute("CREATE TABLE seen (key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID")
+        with suppress(PermissionError):  # Windows: an open file keeps its name
+            os.unlink(name)
 
     def add(self, key: bytes) -> bool:
         """Whether a key is new; from now on it is not."""
@@ -48,7 +53,6 @@ class Seen:
     def close(self) -> None:
         """Drop everything."""
         self._database.close()
-        self._file.close()
 
 
 def key_of(request: Request, target: Target, method: str) -> bytes:

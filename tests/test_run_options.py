@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from fetchall import Options, Request, fetch_all
 from fetchall.plan import Plan
@@ -64,6 +67,23 @@ async def test_twins_that_come_while_the_first_is_under_way_wait_for_it() -> Non
         rows = await fetch_all([server.url("/delay/0.2")] * 50, dedupe=True, concurrency=50)
         assert [row.duplicate_of for row in rows] == [None] + [0] * 49
         assert len(server.seen.requests) == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="an open file keeps its name there")
+def test_what_was_met_is_gone_from_the_disk_with_a_killed_process(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "fetchall", "-", "--dedupe", "--format", "jsonl", "-q"]
+    with FaultServer() as server:
+        process = subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ | {"TMPDIR": str(tmp_path)}
+        )
+        with process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(server.url("/bytes/1").encode() + b"\n")
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["ok"]
+            process.kill()
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_failures_are_shared_too() -> None:
