@@ -147,7 +147,7 @@ class Bodies:
         if keeper is None:
             return result
         known = journey.request.known
-        if known is not None and (result.refresh is not None or self._is_same(known, keeper)):
+        if known is not None and result.refresh is not None:
             keeper.discard()
             return replace(result, file=known.file) if self._folder is not None else result
         has_body = result.error_type is None and journey.method != "HEAD"
@@ -158,6 +158,9 @@ class Bodies:
         if not (has_body and result.ok and self._chosen(result)):
             keeper.discard()
             return result
+        if known is not None and self._is_same(known, keeper):
+            keeper.discard()
+            return replace(result, file=known.file)
         facts = Facts(
             journey.request.index,
             journey.target.href,
@@ -186,12 +189,11 @@ class Bodies:
         if self._lost is not None:
             raise self._lost
 
-    def _is_same(self, known: Known, keeper: Memory) -> bool:
+    def _is_same(self, known: Known, keeper: Saved) -> bool:
         """A file that is there already has just come again."""
         return (
             self._folder is not None
             and known.sha256 == keeper.sha256
-            and isinstance(keeper, Saved)
             and known.size == keeper.size
             and self._folder.holds(known.file, known.size)
         )

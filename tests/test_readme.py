@@ -111,6 +111,13 @@ def test_the_table_of_exit_codes_names_those_that_there_are() -> None:
     assert codes == {int(code) for code in re.findall(r"\b\d+\b", EPILOG.split("Exit codes:")[1])}
 
 
+def test_the_table_of_the_house_names_modules_that_there_are() -> None:
+    named = re.findall(r"\w+", " ".join(cells("## How it works inside")))
+    there = {path.stem for path in (ROOT / "fetchall").glob("[!_]*") if path.is_dir() or path.suffix == ".py"}
+    assert named
+    assert [name for name in named if name not in there] == []
+
+
 def test_every_link_within_the_project_leads_somewhere() -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", TEXT):
         assert (ROOT / target).exists(), target

@@ -394,6 +394,30 @@ def test_a_checksum_of_the_list_is_asked_of_what_is_kept_too(site: FaultServer, 
         assert (row["status"], row["error_type"]) == (status, error)
 
 
+@pytest.mark.parametrize("digest", ["0" * 64, "0" * 32])
+def test_a_file_that_comes_again_as_it_was_is_still_not_what_the_list_says(
+    site: FaultServer, folder: Path, digest: str
+) -> None:
+    saving = ("-q", "--sha256", "--headers", "--bodies", "pages")
+    fetchall(listed(site, "both"), *saving, "-o", "old.jsonl")
+    (old,) = rows(Path("old.jsonl"))
+    Path("urls.csv").write_text(f"url,sum\n{old['url']},{digest}\n")
+    assert fetchall("urls.csv", *saving, "--checksum-column", "sum", "--refresh", "old.jsonl", "-o", "new.jsonl") == 1
+    (row,) = rows(Path("new.jsonl"))
+    assert (row["ok"], row["error_type"], row["file"], row["refresh"]) == (False, "write", None, None)
+    assert Path("pages", old["file"]).read_bytes() == b"both", "the file of the old row is nobody's to remove"
+
+
+def test_an_error_with_the_bytes_of_an_old_file_names_no_file(site: FaultServer, folder: Path) -> None:
+    saving = ("-q", "--retries", "0", "--sha256", "--headers", "--bodies", "pages")
+    fetchall(listed(site, "both"), *saving, "-o", "old.jsonl")
+    site.pages["both"].status = 500
+    assert fetchall("urls.txt", *saving, "--refresh", "old.jsonl", "-o", "new.jsonl") == 1
+    (row,) = rows(Path("new.jsonl"))
+    assert (row["status"], row["ok"], row["file"]) == (500, False, None)
+    assert len(list(Path("pages").rglob("*both*"))) == 1
+
+
 def test_a_run_that_was_stopped_goes_on_and_an_old_output_that_changed_is_refused(
     site: FaultServer, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

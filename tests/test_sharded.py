@@ -552,7 +552,12 @@ def test_another_version_at_a_worker_is_named() -> None:
 
 @pytest.mark.parametrize(
     ("more", "message"),
-    [({"workers": 0}, "at least 1"), ({"cookie_jar": "jar.txt"}, "--cookie-jar"), ({"nonsense": 1}, "nonsense")],
+    [
+        ({"workers": 0}, "at least 1"),
+        ({"cookie_jar": "jar.txt"}, "--cookie-jar"),
+        ({"refresh": "old.jsonl"}, "--refresh"),
+        ({"nonsense": 1}, "nonsense"),
+    ],
 )
 def test_what_can_not_be_meant_is_said_before_a_folder_is_made(
     more: dict[str, Any], message: str, tmp_path: Path

@@ -83,8 +83,9 @@ def _batches(urls: Iterable[str | Request]) -> Iterator[list[Request]]:
 
 def check(options: Options) -> None:
     """Raise `InvalidOptions` for what a worker would refuse, before one is asked."""
-    if options.cookie_jar or options.tar_shards or options.process_count > 1:
-        raise InvalidOptions("a worker is one process of its own: no --cookie-jar, --tar-shards or --processes")
+    if options.cookie_jar or options.tar_shards or options.process_count > 1 or options.refresh is not None:
+        others = "--cookie-jar, --tar-shards, --processes or --refresh"
+        raise InvalidOptions(f"a worker is one process of its own: no {others}")
     Session(options)
 
 
