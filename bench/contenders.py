@@ -221,6 +221,7 @@ CONTENDERS = (
         good=b'"http_code":200',
         prepare=write_curl_config,
         refuses=old_curl,
+        at_most=1_000,
     ),
     Contender(
         "wget2",

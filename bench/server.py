@@ -26,6 +26,8 @@ from typing import Any
 from bench.site import Connection, Site
 
 ROOT = Path(__file__).parent.parent
+QUEUE = 4096
+"""Connections that may wait to be accepted: what Linux allows."""
 TRIES = 20
 """Ports to try until one is free on all addresses."""
 
@@ -100,12 +102,15 @@ async def serve(hosts: int, dead: int, port: int, tls_folder: Path | None) -> No
     addresses = [address(number) for number in range(1, hosts + 1)]
     graves = [address(number, 128) for number in range(1, dead + 1)]
     listeners, burials = listen(addresses, graves, port)
-    servers = [await loop.create_server(lambda: Connection(site), sock=listener) for listener in listeners]
+    # Named here too: create_server listens again, by itself with a queue of 100, and then SYNs are dropped.
+    servers = [await loop.create_server(lambda: Connection(site), sock=s, backlog=QUEUE) for s in listeners]
     tls_port = None
     if tls_folder is not None:
         context = certify(addresses, tls_folder)
         secure, _ = listen(addresses, [], 0)
-        servers += [await loop.create_server(lambda: Connection(site), sock=s, ssl=context) for s in secure]
+        servers += [
+            await loop.create_server(lambda: Connection(site), sock=s, ssl=context, backlog=QUEUE) for s in secure
+        ]
         tls_port = secure[0].getsockname()[1]
     place = Place(listeners[0].getsockname()[1], tls_port, addresses, graves)
     print(json.dumps(asdict(place)), flush=True)
@@ -127,7 +132,7 @@ def listen(addresses: list[str], graves: list[str], port: int) -> tuple[list[soc
         sockets: list[socket.socket] = []
         try:
             for host in addresses:
-                sockets.append(listener(host, port if not sockets else sockets[0].getsockname()[1], 4096))
+                sockets.append(listener(host, port if not sockets else sockets[0].getsockname()[1], QUEUE))
             chosen = sockets[0].getsockname()[1]
             buried = [sock for host in graves for sock in bury(host, chosen)]
         except OSError:
